@@ -1,0 +1,364 @@
+"""The manifest as frozen values, and at the same time its schema.
+
+`ManifestFile` is one YAML file as written; `manifest.py` makes a `Manifest` of one or more of them, in which every
+`Tool` is complete: defaults merged, its parser resolved, its implicit arguments written out. Nothing after the loader
+checks types, defaults or key names again.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    InstanceOf,
+    RootModel,
+    StrictBool,
+    StrictInt,
+    Tag,
+    WithJsonSchema,
+)
+
+from cmdtool.errors import BadValue
+from cmdtool.shellwords import split_command
+from cmdtool.template import Template
+from cmdtool.values import describe, is_unquoted_hole, parse_duration, parse_size, quoting_hint
+
+JSONValue: TypeAlias = Any
+"""A value as `json.loads` gives it."""
+
+TOOL_NAME: Final = r"[A-Za-z0-9_.-]{1,128}"
+"""Names that MCP allows (2026-07-28, tools, "Tool Names")."""
+
+PARSER_NAME: Final = r"[a-z][a-z0-9_-]*"
+HOLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+class Model(BaseModel):
+    """A frozen mapping of known keys. `planned` names keys of the design that this version refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    planned: ClassVar[frozenset[str]] = frozenset()
+
+
+# --- scalars ---------------------------------------------------------------------------------------------------------
+
+
+def _no_timeout(value: object) -> object:
+    return None if value == "none" else parse_duration(value)
+
+
+def _word(value: object) -> object:
+    """A whole number is taken as the text it is written with: `[sleep, 10]`."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _template(value: object) -> Template:
+    if isinstance(value, Template):
+        return value
+    value = _word(value)
+    if isinstance(value, str):
+        return Template.parse(value)
+    raise BadValue(f"expected text, found {describe(value)}", quoting_hint(value))
+
+
+_DURATION_SCHEMA: Final = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
+_WORD_SCHEMA: Final = {"type": ["string", "integer"]}
+
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
+Limit = Annotated[float | None, BeforeValidator(_no_timeout), WithJsonSchema(_DURATION_SCHEMA)]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_DURATION_SCHEMA)]
+Word = Annotated[str, BeforeValidator(_word), WithJsonSchema(_WORD_SCHEMA)]
+Text = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_WORD_SCHEMA)]
+Positive = Annotated[StrictInt, Field(ge=1)]
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def _element_kind(value: object) -> str:
+    if isinstance(value, Mapping | Choice):
+        return "choice" if not is_unquoted_hole(value) else "text"
+    return "group" if isinstance(value, list | tuple | Group) else "text"
+
+
+def _one_or_more(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+class Choice(Model):
+    """`{if: NAME, then: ..., else: ...}`: elements that depend on whether an argument is true (or given)."""
+
+    condition: Annotated[str, Field(alias="if", description="Name of an argument.")]
+    then: Annotated[tuple["Element", ...], BeforeValidator(_one_or_more)]
+    otherwise: Annotated[tuple["Element", ...], BeforeValidator(_one_or_more), Field(alias="else")] = ()
+
+
+class Group(RootModel[tuple["Element", ...]]):
+    """A nested list: left out as a whole when an argument in it was not given."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+Element = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[Choice, Tag("choice")] | Annotated[Group, Tag("group")],
+    Discriminator(_element_kind),
+]
+"""One element of a command: text with holes, a choice or a group."""
+
+
+def _words(value: object) -> object:
+    return split_command(value) if isinstance(value, str) else value
+
+
+_COMMAND_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": ["string", "integer", "array", "object"]},
+        },
+    ]
+}
+Command = Annotated[
+    tuple[Element, ...],
+    BeforeValidator(_words),
+    Field(min_length=1),
+    WithJsonSchema(_COMMAND_SCHEMA),
+]
+"""A command line: text split by POSIX quoting rules, or a list of elements. The first one is the program."""
+
+
+# --- arguments -------------------------------------------------------------------------------------------------------
+
+
+class Argument(BaseModel):
+    """One argument of a tool: cmdtool's own keys, and in `model_extra` the JSON Schema property as written."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="allow",
+        json_schema_extra={
+            "allOf": [{"$ref": "https://json-schema.org/draft/2020-12/schema"}],
+            "additionalProperties": True,
+        },
+    )
+    planned: ClassVar[frozenset[str]] = frozenset({"secret", "ask"})
+
+    optional: Annotated[StrictBool, Field(description="May be left out.")] = False
+    allow_dash: Annotated[StrictBool, Field(description="May begin with `-`.")] = False
+    within: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_one_or_more),
+        Field(description="Folders that a path must lie in."),
+    ] = ()
+    must_exist: Annotated[StrictBool, Field(description="The path must exist.")] = False
+
+    @property
+    def property_schema(self) -> Mapping[str, JSONValue]:
+        """The JSON Schema of the value (draft 2020-12), without cmdtool's own keys."""
+        return self.model_extra or {}
+
+    @property
+    def is_path(self) -> bool:
+        return self.property_schema.get("format") == "path"
+
+    @property
+    def is_required(self) -> bool:
+        return not self.optional and "default" not in self.property_schema
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+class Counted(Model):
+    """A total that a command prints while the tool runs: the first number of its last line."""
+
+    command: Command | None = None
+    shell: str | None = None
+
+
+def _total_kind(value: object) -> str:
+    if isinstance(value, Mapping | Counted):
+        return "counted"
+    return "argument" if isinstance(value, str | Template) else "number"
+
+
+Total = Annotated[
+    Annotated[float, Field(gt=0, strict=True), Tag("number")]
+    | Annotated[Text, Tag("argument")]
+    | Annotated[Counted, Tag("counted")],
+    Discriminator(_total_kind),
+]
+
+
+def _rule(value: object) -> object:
+    return {"pattern": value} if isinstance(value, str) else value
+
+
+class Rule(Model):
+    """A pattern and what its groups, and the rule itself, set in the state that is the progress."""
+
+    pattern: Annotated[str, Field(max_length=1000, description="An RE2 pattern; write it in single quotes.")]
+    stream: Literal["stdout", "stderr"] | None = None
+    stage: str | None = None
+    message: Text | None = None
+    total: Total | None = None
+    skip: StrictBool = False
+
+
+Rules = Annotated[tuple[Annotated[Rule, BeforeValidator(_rule)], ...], BeforeValidator(_one_or_more)]
+Stages = Annotated[dict[str, Annotated[float, Field(gt=0, strict=True)]], Field(min_length=1)]
+
+
+def _progress(value: object) -> object:
+    if isinstance(value, str):
+        is_name = value and re.fullmatch(PARSER_NAME, value)
+        return {"parser": value} if is_name else {"rules": [value]}
+    return {"rules": value} if isinstance(value, list | tuple) else value
+
+
+class ProgressSpec(Model):
+    """How progress is read from what a command prints; every short form is normalised to this one."""
+
+    parser: Annotated[str, Field(pattern=f"^{PARSER_NAME}$")] | None = None
+    rules: Rules = ()
+    stages: Stages | None = None
+    total: Total | None = None
+    interval: Annotated[Duration, Field(ge=0.1)] = 0.1
+    heartbeat: Duration = 10.0
+
+
+ProgressForm = Annotated[ProgressSpec, BeforeValidator(_progress)]
+
+
+class ParserFile(Model):
+    """A built-in parser: one YAML file in `cmdtool/parsers/`."""
+
+    about: str
+    matches: tuple[str, ...] = ()
+    sample: str
+    hint: str | None = None
+    rules: Rules
+    stages: Stages | None = None
+
+
+# --- tools -----------------------------------------------------------------------------------------------------------
+
+
+class Output(Model):
+    """What of a command's output the result holds; `limit` is in bytes, for both streams together."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"schema", "spool", "files"})
+
+    format: Literal["text"] = "text"
+    stream: Literal["both", "stdout", "stderr"] = "both"
+    limit: Size = 64 * 1024
+
+
+class Annotations(Model):
+    """Hints for the client, as MCP's tool annotations."""
+
+    read_only: StrictBool | None = None
+    destructive: StrictBool | None = None
+    idempotent: StrictBool | None = None
+    open_world: StrictBool | None = None
+
+
+class Icon(Model):
+    """A picture of a tool or the server: an https or data URI."""
+
+    src: Annotated[str, Field(pattern="^(https://|data:)")]
+    mime_type: str | None = None
+    sizes: tuple[str, ...] | None = None
+    theme: Literal["light", "dark"] | None = None
+
+
+class Defaults(Model):
+    """The keys of a tool that `defaults` may set for all tools of a file."""
+
+    planned: ClassVar[frozenset[str]] = frozenset(
+        {"pty", "task", "limits", "sandbox", "confirm", "env_file", "keep_background", "ask"}
+    )
+
+    shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "bash",
+        "-eo",
+        "pipefail",
+        "-c",
+    )
+    env: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], Text] = {}
+    cwd: Text | None = None
+    stdin: Text | None = None
+    timeout: Limit = 6 * 3600.0
+    idle_timeout: Limit = None
+    grace: Annotated[Duration, Field(le=30)] = 5.0
+    success: Annotated[tuple[Annotated[StrictInt, Field(ge=0, le=255)], ...], BeforeValidator(_one_or_more)] = (0,)
+    concurrency: Positive | None = None
+    progress: ProgressForm = ProgressSpec()
+    output: Output = Output()
+    annotations: Annotations = Annotations()
+    icons: tuple[Icon, ...] = ()
+
+
+class ToolKeys(Defaults):
+    """One tool as the manifest writes it."""
+
+    title: str | None = None
+    description: str | None = None
+    arguments: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], Argument] | None = None
+    command: Command | None = None
+    shell: str | None = None
+
+
+class ServerKeys(Model):
+    """What the server says of itself."""
+
+    name: str = "cmdtool"
+    title: str | None = None
+    instructions: str | None = None
+    icons: tuple[Icon, ...] = ()
+
+
+class ManifestFile(Model):
+    """One `tools.yaml` as written."""
+
+    planned: ClassVar[frozenset[str]] = frozenset({"secrets"})
+
+    version: Literal[1] = 1
+    server: ServerKeys | None = None
+    defaults: Defaults = Defaults()
+    concurrency: Positive | None = None
+    path: tuple[str, ...] = ()
+    inherit_env: tuple[str, ...] = ()
+    parsers: dict[Annotated[str, Field(pattern=f"^{PARSER_NAME}$")], ProgressForm] = {}
+    tools: Annotated[dict[Annotated[str, Field(pattern=f"^{TOOL_NAME}$")], ToolKeys], Field(min_length=1)]
+
+
+class Tool(ToolKeys):
+    """A tool ready to be called: complete in itself, and the only thing that is handed on from here.
+
+    `arguments` names every hole, `progress` holds the rules of its parser (own rules first) and its stages, and the
+    folder, search path and inherited environment of its file come with it.
+    """
+
+    name: str
+    arguments: dict[str, Argument]
+    folder: str
+    """Absolute: the default working directory, and what relative paths of the manifest start from."""
+    path: tuple[str, ...]
+    """Absolute folders that are searched before PATH."""
+    inherit_env: tuple[str, ...]
+
+
+class Manifest(Model):
+    """One or more manifest files, checked and merged."""
+
+    server: ServerKeys
+    concurrency: int
+    tools: dict[str, Tool]
