@@ -30,7 +30,7 @@ class Problem:
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         key = f" {self.key}:" if self.key else ""
         lines = [f"{self.severity}: {where}:{key} {self.message}"]
-        if self.line:
+        if self.source:
             margin = f"  {self.line} | "
             lines.append(margin + self.source)
             lines.append(" " * (len(margin) - 2) + "| " + " " * (self.column - 1) + "^")
@@ -53,13 +53,15 @@ class ManifestError(CmdtoolError):
 class BadValue(ValueError):
     """A value that a manifest, a call or a program gives and that cannot be used, with a hint at what could.
 
-    A `ValueError`, so that pydantic reports it with the place where the value stands.
+    A `ValueError`, so that pydantic reports it with the place where the value stands. `offset` is where in the value,
+    if it is text, the mistake begins.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", offset: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.offset = offset
 
 
 class ArgumentError(CmdtoolError):

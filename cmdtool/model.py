@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     InstanceOf,
     RootModel,
     StrictBool,
@@ -22,14 +23,17 @@ from pydantic import (
     Tag,
     WithJsonSchema,
 )
+from pydantic_core import CoreSchema
 
 from cmdtool.errors import BadValue
 from cmdtool.shellwords import split_command
 from cmdtool.template import Template
-from cmdtool.values import describe, is_unquoted_hole, parse_duration, parse_size, quoting_hint
+from cmdtool.values import describe, parse_duration, parse_size, quoting_hint
 
 JSONValue: TypeAlias = Any
 """A value as `json.loads` gives it."""
+
+Stream: TypeAlias = Literal["stdout", "stderr"]
 
 TOOL_NAME: Final = r"[A-Za-z0-9_.-]{1,128}"
 """Names that MCP allows (2026-07-28, tools, "Tool Names")."""
@@ -43,6 +47,33 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     planned: ClassVar[frozenset[str]] = frozenset()
+
+
+# --- short forms, in the JSON Schema --------------------------------------------------------------------------------
+
+
+class _OrText:
+    """Text is accepted besides."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
+
+
+class _OrOne:
+    """One entry is accepted in place of a list of one."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        entries = handler(core)
+        return {"anyOf": [entries["items"], entries]}
+
+
+class _OrRules:
+    """A list of rules is accepted in place of a mapping with that list."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        progress = handler(core)
+        rules = handler.resolve_ref_schema(progress)["properties"]["rules"]
+        return {"anyOf": [rules["anyOf"][-1], progress]}
 
 
 # --- scalars ---------------------------------------------------------------------------------------------------------
@@ -82,7 +113,7 @@ Positive = Annotated[StrictInt, Field(ge=1)]
 
 def _element_kind(value: object) -> str:
     if isinstance(value, Mapping | Choice):
-        return "choice" if not is_unquoted_hole(value) else "text"
+        return "choice" if isinstance(value, Choice) or "if" in value else "text"
     return "group" if isinstance(value, list | tuple | Group) else "text"
 
 
@@ -94,8 +125,8 @@ class Choice(Model):
     """`{if: NAME, then: ..., else: ...}`: elements that depend on whether an argument is true (or given)."""
 
     condition: Annotated[str, Field(alias="if", description="Name of an argument.")]
-    then: Annotated[tuple["Element", ...], BeforeValidator(_one_or_more)]
-    otherwise: Annotated[tuple["Element", ...], BeforeValidator(_one_or_more), Field(alias="else")] = ()
+    then: Annotated[tuple["Element", ...], BeforeValidator(_one_or_more), _OrOne()]
+    otherwise: Annotated[tuple["Element", ...], BeforeValidator(_one_or_more), Field(alias="else"), _OrOne()] = ()
 
 
 class Group(RootModel[tuple["Element", ...]]):
@@ -115,26 +146,24 @@ def _words(value: object) -> object:
     return split_command(value) if isinstance(value, str) else value
 
 
-_COMMAND_SCHEMA: Final = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "array",
-            "minItems": 1,
-            "items": {"type": ["string", "integer", "array", "object"]},
-        },
-    ]
-}
 Command = Annotated[
     tuple[Element, ...],
     BeforeValidator(_words),
     Field(min_length=1),
-    WithJsonSchema(_COMMAND_SCHEMA),
+    _OrText(),
 ]
 """A command line: text split by POSIX quoting rules, or a list of elements. The first one is the program."""
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
+
+
+def _argument_schema(schema: dict[str, Any]) -> None:
+    """Make the schema of an argument one of JSON Schemas, and refuse keys that neither they nor cmdtool know."""
+    del schema["additionalProperties"]
+    schema["allOf"] = [{"$ref": "https://json-schema.org/draft/2020-12/schema"}]
+    schema["patternProperties"] = {"^x-": True}
+    schema["unevaluatedProperties"] = False
 
 
 class Argument(BaseModel):
@@ -143,10 +172,7 @@ class Argument(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="allow",
-        json_schema_extra={
-            "allOf": [{"$ref": "https://json-schema.org/draft/2020-12/schema"}],
-            "additionalProperties": True,
-        },
+        json_schema_extra=_argument_schema,
     )
     planned: ClassVar[frozenset[str]] = frozenset({"secret", "ask"})
 
@@ -155,6 +181,7 @@ class Argument(BaseModel):
     within: Annotated[
         tuple[str, ...],
         BeforeValidator(_one_or_more),
+        _OrOne(),
         Field(description="Folders that a path must lie in."),
     ] = ()
     must_exist: Annotated[StrictBool, Field(description="The path must exist.")] = False
@@ -205,14 +232,16 @@ class Rule(Model):
     """A pattern and what its groups, and the rule itself, set in the state that is the progress."""
 
     pattern: Annotated[str, Field(max_length=1000, description="An RE2 pattern; write it in single quotes.")]
-    stream: Literal["stdout", "stderr"] | None = None
+    stream: Stream | None = None
     stage: str | None = None
     message: Text | None = None
     total: Total | None = None
     skip: StrictBool = False
 
 
-Rules = Annotated[tuple[Annotated[Rule, BeforeValidator(_rule)], ...], BeforeValidator(_one_or_more)]
+Rules = Annotated[
+    tuple[Annotated[Rule, BeforeValidator(_rule), _OrText()], ...], BeforeValidator(_one_or_more), _OrOne()
+]
 Stages = Annotated[dict[str, Annotated[float, Field(gt=0, strict=True)]], Field(min_length=1)]
 
 
@@ -234,7 +263,7 @@ class ProgressSpec(Model):
     heartbeat: Duration = 10.0
 
 
-ProgressForm = Annotated[ProgressSpec, BeforeValidator(_progress)]
+ProgressForm = Annotated[ProgressSpec, BeforeValidator(_progress), _OrRules(), _OrText()]
 
 
 class ParserFile(Model):
@@ -298,7 +327,9 @@ class Defaults(Model):
     timeout: Limit = 6 * 3600.0
     idle_timeout: Limit = None
     grace: Annotated[Duration, Field(le=30)] = 5.0
-    success: Annotated[tuple[Annotated[StrictInt, Field(ge=0, le=255)], ...], BeforeValidator(_one_or_more)] = (0,)
+    success: Annotated[
+        tuple[Annotated[StrictInt, Field(ge=0, le=255)], ...], BeforeValidator(_one_or_more), _OrOne()
+    ] = (0,)
     concurrency: Positive | None = None
     progress: ProgressForm = ProgressSpec()
     output: Output = Output()
@@ -337,7 +368,7 @@ class ManifestFile(Model):
     path: tuple[str, ...] = ()
     inherit_env: tuple[str, ...] = ()
     parsers: dict[Annotated[str, Field(pattern=f"^{PARSER_NAME}$")], ProgressForm] = {}
-    tools: Annotated[dict[Annotated[str, Field(pattern=f"^{TOOL_NAME}$")], ToolKeys], Field(min_length=1)]
+    tools: Annotated[dict[Annotated[str, Field(pattern=f"^{TOOL_NAME}$")], ToolKeys], Field(min_length=1)] = {}
 
 
 class Tool(ToolKeys):
@@ -352,7 +383,7 @@ class Tool(ToolKeys):
     folder: str
     """Absolute: the default working directory, and what relative paths of the manifest start from."""
     path: tuple[str, ...]
-    """Absolute folders that are searched before PATH."""
+    """Folders that are searched before PATH, as written."""
     inherit_env: tuple[str, ...]
 
 

@@ -53,4 +53,7 @@ class Template:
         return "".join(values[part.name] if isinstance(part, Hole) else part for part in self.parts)
 
     def __str__(self) -> str:
-        return "".join(f"{{{part.name}}}" if isinstance(part, Hole) else part for part in self.parts)
+        """Return the text as a manifest would write it: parsing it gives this template again."""
+        return "".join(
+            f"{{{part.name}}}" if isinstance(part, Hole) else _HOLE.sub(r"{\g<0>}", part) for part in self.parts
+        )

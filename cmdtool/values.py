@@ -12,7 +12,7 @@ _DECIMAL: Final = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(i?)(b?)|b(?:ytes)?)?", re.ASCII | re.IGNORECASE)
-_SPAN: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[dhms]))+", re.ASCII)
+_SPAN: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[dhms])(?: (?=\d))?)+", re.ASCII)
 _SPAN_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 _CLOCK: Final = re.compile(r"(?:(\d+):)?(\d+):(\d\d(?:\.\d+)?)", re.ASCII)
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
@@ -49,11 +49,9 @@ def parse_duration(value: object) -> float:
     Raises:
         BadValue: it is neither, or not finite and above zero.
     """
-    seconds = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str):
-        text = value.replace(" ", "")
+    seconds = _plain_number(value)
+    if isinstance(value, str):
+        text = value.strip()
         if _PLAIN.fullmatch(text):
             seconds = float(text)
         elif _SPAN.fullmatch(text):
@@ -71,14 +69,21 @@ def parse_size(value: object) -> int:
     Raises:
         BadValue: it is neither, or not above zero.
     """
-    number = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
-    elif isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+    number = _plain_number(value)
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         number = _bytes(match)
     if number is None or not math.isfinite(number) or number < 1:
         raise BadValue(f"expected a size, found {describe(value)}", "write `65536`, `64KiB` or `10MB`")
     return int(number)
+
+
+def _plain_number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond what a float can be
+        return math.inf
 
 
 def _seconds(text: str) -> float:
@@ -106,7 +111,9 @@ def describe(value: object) -> str:
             return f"`{value}`"
         case Mapping():
             return "a mapping"
-    return "a list"
+        case list() | tuple():
+            return "a list"
+    return f"`{value}`"  # YAML makes dates of some text
 
 
 def is_unquoted_hole(value: object) -> bool:
