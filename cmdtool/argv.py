@@ -1,0 +1,415 @@
+"""A tool and its arguments become what a process is started with: argv, environment, folder, standard input.
+
+One value is one element, filled in one pass; no shell ever reads a value. Nothing here looks at the machine except
+through `Resolve`. `within` is checked before the command starts, so whoever can change links in between gets around
+it: the barrier against that is a sandbox.
+"""
+
+import json
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Protocol, TypeAlias
+
+from cmdtool.errors import ArgumentError, StartError
+from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Tool
+from cmdtool.template import Hole, Template
+from cmdtool.text import clean_line
+
+MAX_ELEMENT: Final = 131_071
+"""Bytes of one argv element or environment variable: MAX_ARG_STRLEN without its NUL, execve(2)."""
+
+MAX_TOTAL: Final = 2 * 1024 * 1024 - 64 * 1024
+"""Bytes of all of them together: a quarter of the usual 8 MiB stack limit, execve(2), and room for the kernel's own."""
+
+_POINTER: Final = 8
+_DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+_INHERITED: Final = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TERM", "TMPDIR", "SSH_AUTH_SOCK"),
+    *("XDG_*", "*_PROXY", "*_proxy"),
+)
+
+Value: TypeAlias = str | tuple[str, ...]
+"""The text of an argument that was given; an array has one text an item."""
+
+
+class Resolve(Protocol):
+    """What must be asked of the machine."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment of this process."""
+
+    def which(self, program: str, path: str) -> str | None:
+        """Return the absolute path of an executable file: `program` itself, or found in the folders of `path`."""
+
+    def real_path(self, path: str) -> str:
+        """Return `path` with all symbolic links followed; what does not exist stays as it is."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at `path`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """All that a process is started with. `program` is absolute; `argv[0]` is the program as it was written."""
+
+    program: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    stdin: bytes
+
+
+def build_invocation(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Invocation:
+    """Return what runs `tool` with `arguments`.
+
+    An element that names an array is repeated for each item; a nested list that names one is repeated as a whole
+    (`[--exclude, "{exclude}"]` gives `--exclude a --exclude b`). Several arrays in one element or nested list go item
+    by item. Null and an empty array are the same as not given.
+
+    Args:
+        tool: a tool of a checked manifest.
+        arguments: values by argument name, already checked against the tool's `inputSchema`.
+        resolve: answers for the file system and the environment.
+
+    Raises:
+        ArgumentError: a value holds NUL or is not text, begins with `-` where no `--` precedes it (POSIX Guideline
+            10), is too long, or names a path that it may not.
+        StartError: the program or the working directory does not exist.
+    """
+    values = _values(tool, arguments)
+    stdin = _fill(tool.stdin, values) if tool.stdin else None
+    return _invocation(tool, tool, arguments, values, resolve, (stdin or "").encode())
+
+
+def build_count(tool: Tool, counted: Counted, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Invocation:
+    """Return what counts a total of `tool`: in the same environment and folder, with empty standard input.
+
+    Raises:
+        ArgumentError, StartError: as `build_invocation`.
+    """
+    return _invocation(tool, counted, arguments, _values(tool, arguments), resolve, b"")
+
+
+def find_program(tool: Tool, resolve: Resolve, runs: Tool | Counted | None = None) -> str:
+    """Return the absolute path of the program that `tool` starts, or that `runs`, one of its counted totals, does.
+
+    Raises:
+        StartError: there is none; the message holds the PATH that was searched.
+    """
+    program = _elements(tool, runs or tool)[0]
+    assert isinstance(program, Template)
+    return _locate_program(tool, program.fill({}), resolve)
+
+
+def argument_texts(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, str]:
+    """Return the arguments that were given as the text that messages and totals show; an array is one line an item.
+
+    Raises:
+        ArgumentError: a value holds NUL or is not text.
+    """
+    values = _values(tool, arguments)
+    return {name: value if isinstance(value, str) else "\n".join(value) for name, value in values.items()}
+
+
+def absolute_paths(tool: Tool, arguments: Mapping[str, JSONValue], folder: str) -> dict[str, JSONValue]:
+    """Return `arguments` with each `format: path` value made absolute from `folder`, the one the caller stands in.
+
+    Values are not checked yet: what is no text stays for the check to complain about.
+    """
+
+    def absolute(value: JSONValue) -> JSONValue:
+        return posixpath.join(folder, value) if isinstance(value, str) and value else value
+
+    paths = dict(arguments)
+    for name, argument in tool.arguments.items():
+        items = argument.property_schema.get("items")
+        if name in paths and argument.is_path:
+            paths[name] = absolute(paths[name])
+        elif isinstance(paths.get(name), list) and isinstance(items, Mapping) and items.get("format") == "path":
+            paths[name] = [absolute(item) for item in paths[name]]
+    return paths
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _values(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for name, value in arguments.items():
+        schema = tool.arguments[name].property_schema
+        if isinstance(value, list):
+            items = [(f"{name}[{index}]", item) for index, item in enumerate(value) if item is not None]
+            if items:
+                values[name] = tuple(_text(label, item, schema.get("items")) for label, item in items)
+        elif value is not None:
+            values[name] = _text(name, value, schema)
+    return values
+
+
+def _text(label: str, value: JSONValue, schema: object) -> str:
+    if isinstance(value, float) and value.is_integer() and _is_integer(schema):
+        value = int(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if "\0" in text:
+        raise ArgumentError(f"`{label}`: holds a NUL character, which no command can be given")
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        code = ord(text[exc.start])
+        raise ArgumentError(f"`{label}`: holds the lone surrogate U+{code:04X}, which is not text") from exc
+    return text
+
+
+def _is_integer(schema: object) -> bool:
+    types = schema.get("type") if isinstance(schema, Mapping) else None
+    return types == "integer" or (isinstance(types, list | tuple) and "integer" in types)
+
+
+def _fill(template: Template, values: Mapping[str, Value]) -> str | None:
+    """Return the text with arrays as one line an item, or None where an argument was not given."""
+    if not all(name in values for name in template.holes):
+        return None
+    return template.fill({name: _lines(name, values[name]) for name in template.holes})
+
+
+def _lines(name: str, value: Value) -> str:
+    if isinstance(value, str):
+        return value
+    for item in value:
+        if "\n" in item:
+            raise ArgumentError(f"`{name}`: {_shown(item)} holds a line break; the items are passed one a line")
+    return "\n".join(value)
+
+
+def _shown(text: str) -> str:
+    return f"`{clean_line(text[:800], 80)}`"  # cut first: cleaning megabytes would take seconds
+
+
+# --- argv ------------------------------------------------------------------------------------------------------------
+
+
+def _elements(tool: Tool, runs: Tool | Counted) -> tuple[Element, ...]:
+    if runs.shell is not None:
+        return tuple(Template((word,)) for word in (*tool.shell_program, runs.shell))
+    assert runs.command is not None
+    return runs.command
+
+
+class _CommandLine:
+    """The elements of one command line as they are filled, within what `execve` takes."""
+
+    def __init__(self, tool: Tool, arguments: Mapping[str, JSONValue], values: Mapping[str, Value], size: int) -> None:
+        """`size` is what the environment takes already."""
+        self.argv: list[str] = []
+        self._tool = tool
+        self._arguments = arguments
+        self._values = values
+        self._size = size
+        self._options_ended = False
+
+    def add(self, element: Element, values: Mapping[str, Value]) -> None:
+        if isinstance(element, Template):
+            for bound in _bindings(element.holes, values):
+                self._append(element, bound)
+        elif isinstance(element, Group):
+            names = [name for part in element.root if isinstance(part, Template) for name in part.holes]
+            for bound in _bindings(names, values):
+                self._add_all(element.root, bound)
+        else:
+            self._add_all(element.then if self._holds(element) else element.otherwise, values)
+
+    def _add_all(self, elements: Iterable[Element], values: Mapping[str, Value]) -> None:
+        for element in elements:
+            self.add(element, values)
+
+    def _holds(self, choice: Choice) -> bool:
+        name = choice.condition
+        return name in self._values and self._arguments[name] is not False
+
+    def _append(self, template: Template, values: Mapping[str, Value]) -> None:
+        texts = [_one(values[part.name]) if isinstance(part, Hole) else part for part in template.parts]
+        # An empty value gives way to the next part, which then begins the element.
+        begins = next((part for part, text in zip(template.parts, texts, strict=True) if text), "")
+        element = "".join(texts)
+        if isinstance(begins, Hole) and element.startswith("-") and not self._options_ended:
+            self._refuse_option(begins.name, element)
+        self._size += _require_element(element, template.holes)
+        if self._size > MAX_TOTAL:
+            raise _too_large(self._values)
+        self._options_ended |= template.parts == ("--",)
+        self.argv.append(element)
+
+    def _refuse_option(self, name: str, element: str) -> None:
+        argument = self._tool.arguments[name]
+        if argument.allow_dash:
+            return
+        path = f" (write a path as {_shown('./' + element)})" if argument.is_path else ""
+        raise ArgumentError(
+            f"`{name}`: {_shown(element)} begins with `-`, so the command could take it for an option{path}\n"
+            f"hint: the manifest allows it with `--` before `{{{name}}}`, or with `allow_dash: true`"
+        )
+
+
+def _bindings(names: Iterable[str], values: Mapping[str, Value]) -> Iterator[Mapping[str, Value]]:
+    """Yield `values` once for each item of the arrays among `names`, the n-th items together; none if one is absent."""
+    if not all(name in values for name in names):
+        return
+    arrays = {name: value for name in names if isinstance(value := values[name], tuple)}
+    if not arrays:
+        yield values
+        return
+    if len({len(items) for items in arrays.values()}) > 1:
+        counts = " and ".join(f"`{name}` has {len(items)}" for name, items in arrays.items())
+        raise ArgumentError(f"these need the same number of items: {counts}")
+    for items in zip(*arrays.values(), strict=True):
+        yield {**values, **dict(zip(arrays, items, strict=True))}
+
+
+def _one(value: Value) -> str:
+    assert isinstance(value, str), "_bindings has chosen an item"
+    return value
+
+
+def _require_element(text: str, names: Iterable[str]) -> int:
+    """Return what `text` takes of the room for argv and environment."""
+    size = _size(text)
+    if size > MAX_ELEMENT:
+        named = " and ".join(f"`{name}`" for name in dict.fromkeys(names))
+        message = f"{size:,} bytes are more than one element of a command line can hold ({MAX_ELEMENT:,})"
+        raise ArgumentError(f"{named}: {message}") if named else StartError(message)
+    return size + 1 + _POINTER
+
+
+def _too_large(values: Mapping[str, Value]) -> ArgumentError | StartError:
+    message = f"command line and environment together exceed the {MAX_TOTAL:,} bytes that a program can be given"
+    if not values:
+        return StartError(message)
+    sizes = {name: _size("".join(value)) for name, value in values.items()}
+    largest = max(sizes, key=sizes.__getitem__)
+    return ArgumentError(f"`{largest}`: {message}; this argument, of {sizes[largest]:,} bytes, is the largest")
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))  # inherited variables and folders may be any bytes
+
+
+# --- program, folder and environment ---------------------------------------------------------------------------------
+
+
+def _invocation(
+    tool: Tool,
+    runs: Tool | Counted,
+    arguments: Mapping[str, JSONValue],
+    values: Mapping[str, Value],
+    resolve: Resolve,
+    stdin: bytes,
+) -> Invocation:
+    cwd = _folder(tool, values, resolve)
+    _check_paths(tool, values, cwd, resolve)
+    if not resolve.exists(cwd):
+        raise _no_folder(tool, cwd)
+    # A counted `shell:` needs the arguments as variables even where the tool itself is a `command:`.
+    as_variables = tool.shell is not None or runs.shell is not None
+    env = _environment(tool, arguments if as_variables else None, values, resolve)
+    size = sum(_size(name) + _size(text) + 2 + _POINTER for name, text in env.items())
+    line = _CommandLine(tool, arguments, values, size)
+    for element in _elements(tool, runs):
+        line.add(element, values)
+    return Invocation(_locate_program(tool, line.argv[0], resolve), tuple(line.argv), env, cwd, stdin)
+
+
+def _locate_program(tool: Tool, program: str, resolve: Resolve) -> str:
+    if "/" in program:
+        path = _locate(tool, program, resolve)
+        if found := resolve.which(path, ""):
+            return found
+        what = "is not an executable file" if resolve.exists(path) else "does not exist"
+        raise StartError(f"the program `{path}` {what}")
+    search = _search_path(tool, resolve) or _DEFAULT_PATH
+    if found := resolve.which(program, search):
+        return found
+    raise StartError(f"the program `{program}` was not found; searched: {search}")
+
+
+def _search_path(tool: Tool, resolve: Resolve) -> str:
+    folders = [_locate(tool, folder, resolve) for folder in tool.path]
+    return ":".join(filter(None, [*folders, resolve.environ.get("PATH", "")]))
+
+
+def _locate(tool: Tool, path: str, resolve: Resolve) -> str:
+    """Return a path of the manifest as an absolute one."""
+    if path == "~" or path.startswith("~/"):
+        home = resolve.environ.get("HOME")
+        if not home:
+            raise StartError(f"`{path}` cannot be found: HOME is not set")
+        path = home + path[1:]
+    return posixpath.join(tool.folder, path)
+
+
+def _folder(tool: Tool, values: Mapping[str, Value], resolve: Resolve) -> str:
+    text = _fill(tool.cwd, values) if tool.cwd else None
+    if tool.cwd is None or text is None:
+        return tool.folder
+    start = tool.cwd.parts[0]
+    is_home = tool.cwd.parts == ("~",) or (isinstance(start, str) and start.startswith("~/"))
+    return _locate(tool, text, resolve) if is_home else posixpath.join(tool.folder, text)
+
+
+def _no_folder(tool: Tool, cwd: str) -> ArgumentError | StartError:
+    message = f"the working directory {_shown(cwd)} does not exist"
+    names = tool.cwd.holes if tool.cwd else ()
+    return ArgumentError(f"`{names[0]}`: {message}") if names else StartError(message)
+
+
+def _check_paths(tool: Tool, values: Mapping[str, Value], cwd: str, resolve: Resolve) -> None:
+    for name, value in values.items():
+        argument = tool.arguments[name]
+        if not argument.within and not argument.must_exist:
+            continue
+        allowed = [_locate(tool, folder, resolve) for folder in argument.within]
+        # A relative value that names the working directory itself starts from the manifest's folder.
+        bases = [tool.folder, cwd] if tool.cwd and name in tool.cwd.holes else [cwd]
+        for path in (value,) if isinstance(value, str) else value:
+            if not path:
+                raise ArgumentError(f"`{name}`: an empty text is not a path")
+            if allowed and not all(_is_within(posixpath.join(base, path), allowed, resolve) for base in bases):
+                folders = " or ".join(f"`{posixpath.normpath(folder)}`" for folder in allowed)
+                raise ArgumentError(f"`{name}`: {_shown(path)} is not within {folders}")
+            if argument.must_exist and not resolve.exists(posixpath.join(bases[0], path)):
+                raise ArgumentError(f"`{name}`: {_shown(path)} does not exist")
+
+
+def _is_within(path: str, folders: Iterable[str], resolve: Resolve) -> bool:
+    """Whether `path` is one of `folders` or lies in it, by the components of their real paths."""
+    real = resolve.real_path(path)
+    tops = map(resolve.real_path, folders)
+    return any(posixpath.commonpath([top, real]) == top for top in tops)
+
+
+def _environment(
+    tool: Tool, arguments: Mapping[str, JSONValue] | None, values: Mapping[str, Value], resolve: Resolve
+) -> dict[str, str]:
+    """Return the variables of the command; `arguments` are among them for a shell."""
+    globs = (*_INHERITED, *tool.inherit_env)
+    env = {name: text for name, text in resolve.environ.items() if any(fnmatchcase(name, glob) for glob in globs)}
+    if path := _search_path(tool, resolve):
+        env["PATH"] = path
+    # What was not given is unset, also where the inherited environment has a variable of that name.
+    if arguments is not None:
+        for name in tool.arguments:
+            is_set = name in values and arguments[name] is not False
+            _set(env, name, _lines(name, values[name]) if is_set else None, (name,))
+    for name, template in tool.env.items():
+        _set(env, name, _fill(template, values), template.holes)
+    return env
+
+
+def _set(env: dict[str, str], name: str, text: str | None, holes: Iterable[str]) -> None:
+    if text is None:
+        env.pop(name, None)
+        return
+    _require_element(f"{name}={text}", holes)
+    env[name] = text

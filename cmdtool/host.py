@@ -1,0 +1,39 @@
+"""The machine as `argv.Resolve` sees it: its environment, its programs and its files."""
+
+import os
+import stat
+from collections.abc import Mapping
+
+
+class LocalHost:
+    """This machine. The environment is the one at the time of construction."""
+
+    def __init__(self) -> None:
+        self.environ: Mapping[str, str] = dict(os.environ)
+
+    def which(self, program: str, path: str) -> str | None:
+        """Return the absolute path of an executable regular file: `program` itself, or found in the folders of `path`.
+
+        Relative folders of `path` are passed over: what they mean depends on where this process was started.
+        """
+        if "/" in program:
+            return program if _is_executable(program) else None
+        folders = [folder for folder in path.split(os.pathsep) if os.path.isabs(folder)]
+        candidates = (os.path.join(folder, program) for folder in folders)
+        return next(filter(_is_executable, candidates), None)
+
+    def real_path(self, path: str) -> str:
+        """Return `path` with all symbolic links followed; what does not exist stays as it is."""
+        return os.path.realpath(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at `path`."""
+        return os.path.exists(path)
+
+
+def _is_executable(path: str) -> bool:
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+    return is_file and os.access(path, os.X_OK)

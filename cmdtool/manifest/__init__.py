@@ -1,0 +1,10 @@
+"""YAML text -> `Manifest`, or every problem found, each with file:line:column and key path.
+
+One arrow after the other: `reader` (YAML text -> nodes with places), `validation` (nodes -> models), `arguments`,
+`holes`, `rules`, `parsers` (what is wrong beyond the shape of keys), `tools` (one tool), `loader` (all files).
+"""
+
+from cmdtool.manifest.loader import check, load, load_parser, resolve_progress
+from cmdtool.manifest.schema import manifest_schema
+
+__all__ = ["check", "load", "load_parser", "manifest_schema", "resolve_progress"]

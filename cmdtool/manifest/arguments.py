@@ -1,0 +1,190 @@
+"""What is wrong with the JSON Schema of one argument, and the schema as it is meant."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from cmdtool.manifest.nodes import Node, Report, did_you_mean, nearest
+from cmdtool.manifest.validation import known_keys
+from cmdtool.model import Argument
+from cmdtool.values import describe
+
+_ONE: Final = frozenset(
+    "items contains additionalProperties propertyNames not if then else "
+    "unevaluatedItems unevaluatedProperties contentSchema".split()
+)
+_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_MAP: Final = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_KEYWORDS: Final = (
+    _ONE
+    | _LIST
+    | _MAP
+    | frozenset(
+        "type enum const default examples title description deprecated readOnly writeOnly format pattern minLength "
+        "maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems "
+        "minContains maxContains minProperties maxProperties required dependentRequired contentEncoding "
+        "contentMediaType $comment".split()
+    )
+)
+_SAMPLES: Final = ("default", "const", "enum", "examples")
+_TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
+_NICKNAMES: Final = {
+    "bool": "boolean",
+    "dict": "object",
+    "file": "string` with `format: path",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "map": "object",
+    "path": "string` with `format: path",
+    "str": "string",
+    "text": "string",
+}
+_OPTIONAL: Final = "an argument is required unless it has a `default` or `optional: true`"
+
+
+def complete_argument(argument: Argument) -> Argument:
+    """Return the argument with the type that is meant where none is written, and booleans that are false by default."""
+    schema = dict(argument.property_schema)
+    if not schema.keys() & {"type", "enum", "const", "anyOf", "oneOf", "allOf"}:
+        schema = {"type": "string", **schema}
+    if schema.get("type") == "boolean" and "default" not in schema and not argument.optional:
+        schema["default"] = False
+    own = {name: getattr(argument, name) for name in Argument.model_fields}
+    return Argument.model_validate({**own, **schema})
+
+
+def check_argument(node: Node, argument: Argument, report: Report) -> None:
+    """Report what is wrong with the schema of an argument: `node` as written, `argument` completed."""
+    checker = _Checker(report)
+    checker.check_keys(node, is_argument=True)
+    if not checker.is_sound:
+        return
+    checker.check_values(node, argument)
+    items = argument.property_schema.get("items")
+    if not argument.is_path and not (isinstance(items, Mapping) and items.get("format") == "path"):
+        for key in ("within", "must_exist"):
+            if place := node.child(key):
+                report.at(place, f"`{key}` is for paths only", "add `format: path`", on_key=True)
+
+
+class _Checker:
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.is_sound = True
+
+    def _say(self, node: Node, message: str, hint: str = "", *, on_key: bool = False) -> None:
+        self._report.at(node, message, hint, on_key=on_key)
+        self.is_sound = False
+
+    def check_keys(self, node: Node, *, is_argument: bool = False) -> None:
+        """Check keys and their values against what JSON Schema allows, here and in the schemas below."""
+        for schema in _schemas(node):
+            self._check_known(schema, known_keys(Argument) if is_argument and schema is node else [])
+        seen = set()
+        for error in _META.iter_errors(node.data()):
+            place, is_key = _place(node, error)
+            if place.path not in seen:
+                self._say(place, *_meta_words(place, error), on_key=is_key)
+            seen.add(place.path)
+
+    def _check_known(self, schema: Node, own: list[str]) -> None:
+        for name, value in schema.entries.items():
+            if name in Argument.planned or name == "x-mcp-header":
+                self._say(value, f"`{name}` is not available in this version", "take it out", on_key=True)
+            elif name.startswith("$") and name != "$comment":
+                hint = "a schema is repeated with a YAML anchor: `&name` and `*name`"
+                self._say(value, f"`{name}` has no meaning in an argument", hint, on_key=True)
+            elif name not in _KEYWORDS and name not in own and not name.startswith("x-"):
+                if name in known_keys(Argument):
+                    self._say(value, f"`{name}` belongs to the argument itself", "", on_key=True)
+                else:
+                    self._say(value, "unknown key", did_you_mean(name, [*sorted(_KEYWORDS), *own]), on_key=True)
+
+    def check_values(self, node: Node, argument: Argument) -> None:
+        """Check that text is text where text is meant, and that the default is a value that a call could give."""
+        for schema in _schemas(node):
+            kind = schema.child("type")
+            meant = kind.value if kind else None
+            if schema is node:
+                meant = argument.property_schema.get("type")
+            for key in _SAMPLES:
+                if sample := schema.child(key):
+                    self._check_sample(sample, meant, is_list=key in ("enum", "examples"))
+        default = node.child("default")
+        if default and self.is_sound:
+            self._check_default(default, argument)
+
+    def _check_sample(self, sample: Node, meant: object, *, is_list: bool) -> None:
+        for node in sample.items if is_list else (sample,):
+            is_word = isinstance(node.value, bool) and node.written not in ("true", "false")
+            is_scalar = isinstance(node.value, bool | int | float)
+            if (is_word and meant != "boolean") or (is_scalar and meant == "string"):
+                kind = {bool: "boolean", int: "integer"}.get(type(node.value), "number")
+                self._say(
+                    node,
+                    f"expected text, found {node.describe()}",
+                    f"quote it if it is meant as text: '{node.written}', else write `type: {kind}`",
+                )
+
+    def _check_default(self, default: Node, argument: Argument) -> None:
+        if default.value is None:
+            self._say(default, "null means not given", "leave `default` out and write `optional: true`")
+            return
+        if error := next(Draft202012Validator(argument.property_schema).iter_errors(default.data()), None):
+            self._say(default, f"the default does not fit the argument's own schema: {_reason(error)}")
+
+
+_META: Final = Draft202012Validator(
+    Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
+)
+
+
+def _schemas(node: Node) -> Iterator[Node]:
+    """Yield the schema at `node` and all that it holds."""
+    if not isinstance(node.value, Mapping):
+        return
+    yield node
+    for key, child in node.entries.items():
+        if key in _ONE:
+            yield from _schemas(child)
+        elif key in _LIST:
+            for item in child.items:
+                yield from _schemas(item)
+        elif key in _MAP:
+            for entry in child.entries.values():
+                yield from _schemas(entry)
+
+
+def _place(node: Node, error: ValidationError) -> tuple[Node, bool]:
+    for step in error.absolute_path:
+        node = node.child(step) or node
+    is_key = "propertyNames" in error.absolute_schema_path
+    if is_key:
+        node = node.child(str(error.instance)) or node
+    return node, is_key
+
+
+def _meta_words(place: Node, error: ValidationError) -> tuple[str, str]:
+    key = place.path.rpartition(".")[2]
+    found = place.describe()
+    if key == "type":
+        name = str(place.value)
+        near = _NICKNAMES.get(name.lower()) or nearest(name, _TYPES)
+        return f"{found} is not a type of JSON Schema", f"write `{near}`" if near else f"one of {', '.join(_TYPES)}"
+    if key == "required" and isinstance(place.value, bool):
+        return f"`required` takes a list, found {found}", _OPTIONAL
+    if error.validator == "format":
+        return f"{found} is not a regular expression", ""
+    return _reason(error), ""
+
+
+def _reason(error: ValidationError) -> str:
+    wanted: Any = error.validator_value
+    if error.validator == "type":
+        types = " or ".join(f"`{name}`" for name in ([wanted] if isinstance(wanted, str) else wanted))
+        return f"expected the type {types}, found {describe(error.instance)}"
+    if error.validator == "enum":
+        return f"it is none of {', '.join(map(str, wanted))}"
+    return error.message

@@ -1,0 +1,209 @@
+"""Manifest files -> a `Manifest`, or every problem found."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from pydantic import ValidationError
+
+from cmdtool.errors import ArgumentError, BadValue, ManifestError, Problem, StartError
+from cmdtool.manifest.holes import Holes
+from cmdtool.manifest.nodes import Node, Report, nearest
+from cmdtool.manifest.parsers import AUTO, NONE, Parsers
+from cmdtool.manifest.reader import read_yaml
+from cmdtool.manifest.rules import check_progress
+from cmdtool.manifest.tools import Shared, declared_arguments, has_lost_arguments, make_tool, resolve_at
+from cmdtool.manifest.validation import validate
+from cmdtool.model import Argument, Defaults, Manifest, ManifestFile, ParserFile, ProgressSpec, ServerKeys, Tool
+from cmdtool.patterns import compile_pattern
+
+_CONCURRENCY: Final = 8
+
+
+def load(files: Sequence[tuple[str, str, str]], parsers: Mapping[str, ProgressSpec]) -> Manifest:
+    """Return the manifest that one or more files make.
+
+    Args:
+        files: display name, absolute folder and text of each.
+        parsers: the built-in parsers by name.
+
+    Raises:
+        ManifestError: with every mistake, in file order.
+    """
+    manifest, problems = check(files, parsers)
+    if manifest is None:
+        raise ManifestError([problem for problem in problems if problem.severity == "error"])
+    return manifest
+
+
+def check(
+    files: Sequence[tuple[str, str, str]],
+    parsers: Mapping[str, ProgressSpec],
+    find_program: Callable[[Tool], str] | None = None,
+) -> tuple[Manifest | None, list[Problem]]:
+    """Return the manifest, None if it has mistakes, and all problems, warnings too.
+
+    Args:
+        files, parsers: as for `load`.
+        find_program: raises StartError where a tool's program is missing; that is then a problem as well.
+    """
+    loaded = [_File(*file, parsers, find_program) for file in files]
+    _check_across(loaded)
+    problems = [problem for file in loaded for problem in file.report.problems]
+    if any(problem.severity == "error" for problem in problems):
+        return None, problems
+    server = next((file.keys.server for file in loaded if file.keys.server), ServerKeys())
+    concurrency = next((file.keys.concurrency for file in loaded if file.keys.concurrency), _CONCURRENCY)
+    tools = {name: tool for file in loaded for name, tool in file.tools.items()}
+    return Manifest(server=server, concurrency=concurrency, tools=tools), problems
+
+
+def load_parser(name: str, text: str) -> ParserFile:
+    """Return the parser that a file of the library holds.
+
+    Raises:
+        ManifestError: with every mistake, in file order.
+    """
+    report = Report(name, text)
+    root = _read_mapping(report, "`rules`")
+    parser = validate(ParserFile, root, report)[0] if root else None
+    if parser is None or report.problems:
+        raise ManifestError(report.problems)
+    return parser
+
+
+def resolve_progress(text: str, parsers: Mapping[str, ProgressSpec]) -> ProgressSpec:
+    """Return what a parser's name or a pattern stands for, as a tool's `progress` would.
+
+    Raises:
+        ArgumentError: there is no such parser, or the pattern does not compile.
+    """
+    try:
+        spec = Parsers({}, parsers).resolve(Defaults.model_validate({"progress": text}).progress)
+        assert spec is not None, "only a file's own parsers can be unusable"
+        for rule in spec.rules:
+            compile_pattern(rule.pattern)
+    except BadValue as exc:
+        raise ArgumentError("\nhint: ".join(filter(None, (exc.message, exc.hint)))) from exc
+    except ValidationError as exc:
+        raise ArgumentError(f"`{text[:40]}…` is too long for a pattern") from exc
+    return spec
+
+
+class _File:
+    """One file: its `keys` as written, its `tools` complete, and the `report` of its problems."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: str,
+        text: str,
+        builtin: Mapping[str, ProgressSpec],
+        find_program: Callable[[Tool], str] | None,
+    ) -> None:
+        self.report = Report(name, text)
+        self.keys = ManifestFile()
+        self.tools: dict[str, Tool] = {}
+        self.root = _read_mapping(self.report, "`tools:` and below it your first tool")
+        if self.root is None:
+            return
+        if "tools" not in self.root.entries and not _is_misspelt(self.root, "tools"):
+            self.report.at(self.root, "`tools` is missing", "write `tools:` and below it your first tool")
+        self.keys, self.root = validate(ManifestFile, self.root, self.report)
+        self._make_tools(self.root, folder, builtin, find_program)
+
+    def _make_tools(
+        self,
+        root: Node,
+        folder: str,
+        builtin: Mapping[str, ProgressSpec],
+        find_program: Callable[[Tool], str] | None,
+    ) -> None:
+        tools = root.child("tools")
+        nodes = tools.entries if tools else {}
+        anywhere = self._arguments_of_all(nodes)
+        parsers = self._parsers(root.child("parsers"), anywhere, builtin)
+        defaults = root.child("defaults")
+        shared = Shared(
+            report=self.report,
+            defaults=self.keys.defaults,
+            node=defaults,
+            parsers=parsers,
+            progress=self._default_progress(defaults, anywhere, parsers),
+            folder=folder,
+            path=self.keys.path,
+            inherit_env=self.keys.inherit_env,
+        )
+        for name, node in nodes.items():
+            before = self.report.errors
+            tool = self.tools[name] = make_tool(name, node, self.keys.tools[name], shared)
+            if find_program and self.report.errors == before and not node.is_damaged:
+                self._check_program(node, tool, find_program)
+
+    def _check_program(self, node: Node, tool: Tool, find_program: Callable[[Tool], str]) -> None:
+        try:
+            find_program(tool)
+        except StartError as exc:
+            self.report.at(node.child("command") or node.child("shell") or node, str(exc))
+
+    def _arguments_of_all(self, nodes: Mapping[str, Node]) -> Holes:
+        """Return the arguments of all tools: what the file's own parsers and defaults can name."""
+        arguments: dict[str, Argument] = {}
+        for name, node in nodes.items():
+            arguments |= declared_arguments(node, self.keys.tools[name]) or {}
+        return Holes(arguments, self.report, are_known=not any(map(has_lost_arguments, nodes.values())))
+
+    def _parsers(self, node: Node | None, anywhere: Holes, builtin: Mapping[str, ProgressSpec]) -> Parsers:
+        own = self.keys.parsers
+        broken = [str(step) for step in node.dropped] if node else []
+        parsers = Parsers({**dict.fromkeys(broken), **own}, builtin)
+        for name, place in node.entries.items() if node else ():
+            if name in (AUTO, NONE):
+                self.report.at(place, f"a parser cannot be named `{name}`", "choose another name", on_key=True)
+            resolved = resolve_at(place, own[name], parsers, self.report, name)
+            check_progress(place, own[name], resolved, anywhere, self.report)
+        return parsers
+
+    def _default_progress(self, node: Node | None, anywhere: Holes, parsers: Parsers) -> ProgressSpec | None:
+        own = self.keys.defaults.progress
+        place = node and node.child("progress")
+        if place is None:
+            return own
+        resolved = resolve_at(place, own, parsers, self.report)
+        check_progress(place, own, resolved, anywhere, self.report)
+        return resolved
+
+
+def _read_mapping(report: Report, wanted: str) -> Node | None:
+    root = read_yaml(report)
+    if root is None or root.broken:
+        return None
+    if not isinstance(root.value, Mapping):
+        report.at(root, f"expected a mapping, found {root.describe()}", f"write {wanted}")
+        return None
+    return root
+
+
+def _is_misspelt(node: Node, key: str) -> bool:
+    return any(nearest(name, [key]) for name in (*node.entries, *map(str, node.dropped)) if name != key)
+
+
+def _check_across(files: Sequence[_File]) -> None:
+    """Report what stands in two files and can only stand in one."""
+    seen: dict[str, tuple[_File, Node]] = {}
+    for file in files:
+        for key, node in _unique(file):
+            if key not in seen:
+                seen[key] = (file, node)
+                continue
+            first, place = seen[key]
+            where = f"{first.report.file}:{place.key.line}"
+            file.report.at(node, f"`{key}` stands in {where} already", "it can stand in one file only", on_key=True)
+
+
+def _unique(file: _File) -> list[tuple[str, Node]]:
+    if file.root is None:
+        return []
+    entries = file.root.entries
+    tools = entries["tools"].entries if "tools" in entries else {}
+    once = [(key, entries[key]) for key in ("server", "concurrency") if key in entries]
+    return [*once, *((f"tools.{name}", node) for name, node in tools.items())]

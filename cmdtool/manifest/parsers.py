@@ -1,0 +1,73 @@
+"""A progress that names a parser -> one that holds its rules."""
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Final
+
+from cmdtool.errors import BadValue
+from cmdtool.manifest.nodes import did_you_mean
+from cmdtool.model import ProgressSpec
+
+NONE: Final = "none"
+"""The parser's name that stands for no readings at all."""
+
+AUTO: Final = "auto"
+
+_NO_AUTO: Final = "leave `progress` out for signs of life, name a parser, or write a pattern"
+_LONGEST_CHAIN: Final = 8
+
+
+class Parsers:
+    """The parsers that a file can name: its own, and behind them the built-in ones."""
+
+    def __init__(self, own: Mapping[str, ProgressSpec | None], builtin: Mapping[str, ProgressSpec]) -> None:
+        """A parser of the file's own is None if it cannot be used."""
+        self._own = dict(own)
+        self._builtin = builtin
+
+    def resolve(self, spec: ProgressSpec, name: str | None = None) -> ProgressSpec | None:
+        """Return `spec` with the rules of its parser behind its own, and what else it does not say itself.
+
+        Args:
+            spec: what a tool or a parser says.
+            name: the parser's, where `spec` is one of the file's own. Its own name there is the built-in parser's.
+
+        Returns:
+            None where a parser cannot be used and that has been said already.
+
+        Raises:
+            BadValue: there is no such parser, or it leads back to itself.
+        """
+        chain, names = [spec], [name] if name else []
+        while (wanted := chain[-1].parser) not in (None, NONE):
+            assert wanted is not None
+            try:
+                parser = self._find(wanted, names)
+            except BadValue:
+                self._own.update(dict.fromkeys(names))  # so that whoever names one of them hears nothing more
+                raise
+            if parser is None:
+                return None
+            names.append(wanted)
+            chain.append(parser)
+        return reduce(lambda parser, own: _merge(own, parser), reversed(chain))
+
+    def _find(self, name: str, names: list[str]) -> ProgressSpec | None:
+        """Return the parser `name`, to which `names` have led."""
+        if len(names) == _LONGEST_CHAIN:
+            raise BadValue(f"more than {_LONGEST_CHAIN} parsers lead to one another", "write the rules out")
+        if name == AUTO:
+            raise BadValue("`auto` is not available in this version", _NO_AUTO)
+        if name in self._own and name not in names:
+            return self._own[name]
+        if name in self._builtin and name not in names[:-1]:
+            return self._builtin[name]
+        if name in names:
+            raise BadValue(f"the parser leads back to itself: {' → '.join([*names, name])}")
+        hint = did_you_mean(name, [*self._own, *self._builtin, NONE])
+        raise BadValue(f"there is no parser `{name}`", hint)
+
+
+def _merge(own: ProgressSpec, parser: ProgressSpec) -> ProgressSpec:
+    inherited = {key: getattr(parser, key) for key in parser.model_fields_set - own.model_fields_set}
+    return own.model_copy(update={**inherited, "rules": (*own.rules, *parser.rules), "parser": own.parser})

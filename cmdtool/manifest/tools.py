@@ -1,0 +1,189 @@
+"""One tool as written -> a `Tool` that is complete, or what is wrong with it beyond the shape of its keys."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from cmdtool.errors import BadValue
+from cmdtool.manifest.arguments import check_argument, complete_argument
+from cmdtool.manifest.holes import Holes, check_runs, hole_names
+from cmdtool.manifest.nodes import Node, Report, nearest
+from cmdtool.manifest.parsers import Parsers
+from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
+from cmdtool.model import Argument, Counted, Defaults, ProgressSpec, Tool, ToolKeys
+
+_COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_RESERVED: Final = re.compile(
+    "PATH|IFS|ENV|BASH_ENV|HOME|NODE_OPTIONS|SHELLOPTS|BASHOPTS|PS4|CDPATH|GLOBIGNORE|(?:LD_|DYLD_|GIT_|PYTHON).*"
+)
+_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress")
+"""The keys that can name an argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all tools of a file share."""
+
+    report: Report
+    defaults: Defaults
+    node: Node | None
+    """Where the defaults are written."""
+    parsers: Parsers
+    progress: ProgressSpec | None
+    """The default progress, resolved."""
+    folder: str
+    path: tuple[str, ...]
+    inherit_env: tuple[str, ...]
+
+
+def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
+    """Return a tool of a file, complete as far as it can be used; what is wrong goes to the file's report."""
+    return _Maker(node, keys, shared).make(name)
+
+
+def declared_arguments(node: Node, keys: ToolKeys) -> dict[str, Argument] | None:
+    """Return the arguments that a tool declares; of one that cannot be used only the name counts."""
+    place = node.child("arguments")
+    if keys.arguments is None or place is None:
+        return None
+    broken = {str(step): Argument() for step in place.dropped}
+    return {**broken, **{name: complete_argument(argument) for name, argument in keys.arguments.items()}}
+
+
+def has_lost_arguments(node: Node) -> bool:
+    """Whether a tool's `arguments` were left out as a whole, so that their names are not known."""
+    return any(nearest(str(step), ["arguments"]) for step in node.dropped)
+
+
+class _Maker:
+    def __init__(self, node: Node, keys: ToolKeys, shared: Shared) -> None:
+        self._node = node
+        self._shared = shared
+        self._report = shared.report
+        self._keys = ToolKeys.model_construct(None, **_merge(shared.defaults, keys))
+        self._declared = declared_arguments(node, keys)
+        self._arguments = self._implicit() if self._declared is None else self._declared
+        self._holes = Holes(self._arguments, self._report, are_known=not has_lost_arguments(node))
+
+    def make(self, name: str) -> Tool:
+        if not _COMMON_NAME.fullmatch(name):
+            hint = "use 1 to 64 letters, digits, `_` and `-`"
+            message = f"some clients refuse a tool named `{name}`"
+            self._report.at(self._node, message, hint, on_key=True, severity="warning")
+        check_runs(self._node, self._report)
+        self._check_arguments()
+        self._check_texts()
+        if (place := self._node.child("command")) and self._keys.command:
+            self._holes.check_command(place, self._keys.command)
+        progress = self._progress()
+        self._check_used(progress)
+        keys = {key: getattr(self._keys, key) for key in ToolKeys.model_fields}
+        return Tool.model_construct(
+            None,
+            **keys
+            | {
+                "name": name,
+                "arguments": self._arguments,
+                "progress": progress,
+                "folder": self._shared.folder,
+                "path": self._shared.path,
+                "inherit_env": self._shared.inherit_env,
+            },
+        )
+
+    def _implicit(self) -> dict[str, Argument]:
+        keys = self._keys
+        texts = [*keys.env.values(), keys.cwd, keys.stdin]
+        names = [*hole_names(keys.command or ()), *(name for text in texts if text for name in text.holes)]
+        return {name: complete_argument(Argument()) for name in names}
+
+    def _place(self, key: str) -> Node | None:
+        """Return where the value of a key stands: in the tool or in the file's `defaults`."""
+        return self._node.child(key) or (self._shared.node and self._shared.node.child(key))
+
+    def _is_damaged(self, key: str) -> bool:
+        """Whether something was left out of a key's value, or a key that was probably meant to be this one."""
+        nodes = [node for node in (self._node, self._shared.node) if node]
+        children = [child for node in nodes if (child := node.child(key))]
+        unknown = [str(step) for node in nodes for step in node.dropped]
+        return any(child.is_damaged for child in children) or any(nearest(step, [key]) for step in unknown)
+
+    # --- checks ---
+
+    def _check_arguments(self) -> None:
+        place = self._node.child("arguments")
+        for name, argument in self._arguments.items():
+            node = place.child(name) if place else None
+            if node:
+                check_argument(node, argument, self._report)
+            if self._keys.shell is not None and _RESERVED.fullmatch(name):
+                hint = "choose another name: the arguments of a `shell:` are its environment variables"
+                self._report.at(
+                    node or self._node, f"an argument of a `shell:` cannot be named `{name}`", hint, on_key=True
+                )
+
+    def _check_texts(self) -> None:
+        for key, text in (("cwd", self._keys.cwd), ("stdin", self._keys.stdin)):
+            if text and (place := self._place(key)):
+                self._holes.check_text(place, text)
+        places: dict[str, Node] = {}
+        for node in (self._shared.node, self._node):
+            if env := node and node.child("env"):
+                places |= env.entries
+        for name, place in places.items():
+            template = self._keys.env[name]
+            self._holes.check_text(place, template)
+            if template.holes and _RESERVED.fullmatch(name):
+                hint = "it could make the command run something else; give the value to the command"
+                self._report.at(place, f"`{name}` cannot be set from an argument", hint)
+
+    def _progress(self) -> ProgressSpec:
+        """Return the tool's progress with its parser's rules."""
+        place = self._node.child("progress")
+        own = self._keys.progress
+        if place is None:
+            resolved = self._shared.progress
+        else:
+            resolved = resolve_at(place, own, self._shared.parsers, self._report)
+            check_progress(place, own, resolved, self._holes, self._report)
+        return resolved or own
+
+    def _check_used(self, progress: ProgressSpec) -> None:
+        totals = [*(rule.total for rule in progress.rules), progress.total]
+        if self._keys.shell is not None or any(isinstance(total, Counted) and total.shell for total in totals):
+            return
+        if self._declared is None or any(map(self._is_damaged, _HOLDERS)):
+            return
+        used = self._holes.used | used_names(progress)
+        place = self._node.child("arguments")
+        for name, node in place.entries.items() if place else ():
+            if name not in used:
+                self._report.at(
+                    node, f"nothing uses the argument `{name}`", f"write `{{{name}}}` where it goes", on_key=True
+                )
+
+
+def resolve_at(
+    node: Node, spec: ProgressSpec, parsers: Parsers, report: Report, name: str | None = None
+) -> ProgressSpec | None:
+    """Return a progress with its parser's rules, or report at `node`, where it is written, why there is none."""
+    try:
+        return parsers.resolve(spec, name)
+    except BadValue as exc:
+        place = node.child("parser") or node
+        report.at(place, exc.message, UNQUOTED if report.comment(place) else exc.hint)
+        return None
+
+
+def _merge(defaults: Defaults, keys: ToolKeys) -> dict[str, Any]:
+    """Return a tool's keys over the defaults; `env` and `annotations` are joined key by key."""
+    merged = _given(defaults) | _given(keys)
+    merged["env"] = {**defaults.env, **keys.env}
+    merged["annotations"] = defaults.annotations.model_copy(update=_given(keys.annotations))
+    return merged
+
+
+def _given(model: BaseModel) -> dict[str, Any]:
+    return {key: getattr(model, key) for key in model.model_fields_set}

@@ -1,0 +1,167 @@
+"""What a tool says of its arguments, and whether a call keeps to it; nothing that a client sends stalls the check."""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final
+
+import re2
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from cmdtool.errors import ArgumentError
+from cmdtool.model import JSONValue, Tool
+from cmdtool.text import clean_line
+
+_VALUE_LENGTH: Final = 80
+_LINE_LENGTH: Final = 300
+_MOST_PROBLEMS: Final = 20
+
+_TYPES: Final = {
+    "array": "an array",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+
+_BOUNDS: Final = {
+    "minLength": "short: at least {} characters",
+    "maxLength": "long: at most {} characters",
+    "minItems": "short: at least {} items",
+    "maxItems": "long: at most {} items",
+}
+
+
+def input_schema(tool: Tool) -> dict[str, JSONValue]:
+    """Return the `inputSchema` of `tool`: its arguments in manifest order, without cmdtool's own keys."""
+    schema: dict[str, JSONValue] = {
+        "type": "object",
+        "properties": {name: dict(argument.property_schema) for name, argument in tool.arguments.items()},
+    }
+    if required := [name for name, argument in tool.arguments.items() if argument.is_required]:
+        schema["required"] = required
+    return schema | {"additionalProperties": False}
+
+
+def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+    """Return the arguments of a call, in manifest order, with defaults filled in; null is the same as not given.
+
+    Raises:
+        ArgumentError: they do not fit the tool's `inputSchema`; the message has a line for each problem.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        problems = list(islice(_problems(tool, given), _MOST_PROBLEMS + 1))
+    except RecursionError as exc:
+        raise ArgumentError("the arguments are nested too deeply") from exc
+    except (Unresolvable, re.error) as exc:
+        reason = clean_line(str(exc), _VALUE_LENGTH)
+        raise ArgumentError(f"the manifest's schema for these arguments cannot be used: {reason}") from exc
+    if len(problems) > _MOST_PROBLEMS:
+        problems[_MOST_PROBLEMS:] = ["more problems are not shown"]
+    if problems:
+        raise ArgumentError("\n".join(problems))
+    schemas = {name: argument.property_schema for name, argument in tool.arguments.items()}
+    filled = {name: given.get(name, schema.get("default")) for name, schema in schemas.items()}
+    return {name: value for name, value in filled.items() if value is not None}
+
+
+def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
+    for name in given:
+        if name not in tool.arguments:
+            near = difflib.get_close_matches(name[:_VALUE_LENGTH], tool.arguments, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            yield f"`{clean_line(name[: 10 * _VALUE_LENGTH], _VALUE_LENGTH)}`: unknown argument{hint}"
+    for name, argument in tool.arguments.items():
+        if argument.is_required and name not in given:
+            yield f"`{name}`: required argument missing"
+    known = {name: value for name, value in given.items() if name in tool.arguments}
+    unfit = {name: reason for name, value in known.items() if (reason := _why_not_json(value))}
+    for name, reason in unfit.items():
+        yield f"`{name}`: {reason}"
+    # The schema is text here so that a tool with the same arguments, reloaded, finds its validator again.
+    validator = _validator(json.dumps(input_schema(tool) | {"required": []}))
+    for error in validator.iter_errors({name: value for name, value in known.items() if name not in unfit}):
+        yield clean_line(f"`{_path(error)}`: {_reason(error)}", _LINE_LENGTH)
+
+
+def _why_not_json(value: JSONValue) -> str | None:
+    """Say why no JSON text stands for `value`; parsers let through what JSON has not, such as NaN."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except RecursionError:
+        return "nested too deeply"
+    except (TypeError, ValueError):
+        return "not a JSON value, or a number that is infinite or far too long"
+    return None
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: str) -> Draft202012Validator:
+    registry: Registry[Any] = Registry()  # an empty one: the default would fetch what `$ref` names
+    return _Validator(json.loads(schema), registry=registry)
+
+
+def _check_pattern(
+    validator: Draft202012Validator, pattern: str, value: JSONValue, schema: object
+) -> Iterator[ValidationError]:
+    if validator.is_type(value, "string") and not _finder(pattern)(value):
+        yield ValidationError("does not match")
+
+
+_extend: Callable[..., type[Draft202012Validator]] = extend  # jsonschema's stubs leave it untyped
+_Validator: Final = _extend(Draft202012Validator, {"pattern": _check_pattern})
+
+
+@lru_cache(maxsize=256)
+def _finder(pattern: str) -> Callable[[str], bool]:
+    """Return a search for `pattern` by RE2: it is linear, and its `$` matches only at the very end, as in JSON Schema.
+
+    What RE2 has not, such as look-around, is left to `re`: the manifest's author answers for it.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        linear = re2.compile(pattern, options)
+    except re2.error:
+        backtracking = re.compile(pattern)
+        return lambda text: backtracking.search(text) is not None
+    return lambda text: linear.search(text.encode("utf-8", "surrogatepass")) is not None
+
+
+def _path(error: ValidationError) -> str:
+    name, *keys = error.absolute_path
+    return f"{name}" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+
+
+def _reason(error: ValidationError) -> str:
+    value = _shown(error.instance)
+    wanted: Any = error.validator_value
+    match error.validator:
+        case "type":
+            types = [wanted] if isinstance(wanted, str) else wanted
+            return f"expected {' or '.join(_TYPES.get(name, name) for name in types)}, found {value}"
+        case "enum":
+            return f"{value} is none of {', '.join(map(_shown, wanted))}"
+        case "const":
+            return f"{value} is not {_shown(wanted)}"
+        case "pattern":
+            return f"{value} does not match the pattern `{wanted}`"
+        case "minLength" | "minItems" | "maxLength" | "maxItems" as bound:
+            return f"{value} is too {_BOUNDS[bound].format(wanted)}"
+        case "anyOf" | "oneOf":
+            return f"{value} does not fit {error.validator} {_shown(wanted)}"
+    message: str = error.message
+    return message.replace(repr(error.instance), value, 1)
+
+
+def _shown(value: JSONValue) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return clean_line(text[: 10 * _VALUE_LENGTH], _VALUE_LENGTH)  # cut first: cleaning megabytes would take seconds

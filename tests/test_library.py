@@ -1,0 +1,37 @@
+"""Every built-in parser is sound and reads its own sample."""
+
+import pytest
+
+from cmdtool.library import builtin_parser, builtin_parsers
+from cmdtool.patterns import compile_pattern
+from cmdtool.readings import Reader
+
+NAMES = sorted(builtin_parsers())
+
+
+def test_the_parsers_of_common_programs_are_there() -> None:
+    assert {"curl", "ffmpeg", "fraction", "git", "percent", "rsync", "tqdm"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parser_says_what_it_is_for_and_its_patterns_compile(name: str) -> None:
+    parser = builtin_parser(name)
+    assert parser.about
+    assert builtin_parsers()[name].rules == parser.rules
+    assert all(compile_pattern(rule.pattern) for rule in parser.rules)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parser_reads_its_sample(name: str) -> None:
+    reader = Reader(builtin_parsers()[name])
+    reading = reader.feed("stdout", [builtin_parser(name).sample.encode()])
+    assert reading is not None
+    assert reading.value is not None or reading.message
+
+
+def test_a_parser_that_is_not_there_is_not_looked_for_in_files() -> None:
+    parsers = builtin_parsers()
+    assert "../parsers/rsync" not in parsers
+    with pytest.raises(KeyError):
+        parsers["../parsers/rsync"]
+    assert len(parsers) == len(list(parsers))
