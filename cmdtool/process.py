@@ -1,0 +1,239 @@
+"""The only module that starts, reads or signals a process.
+
+It takes an `Invocation` and gives bytes and an exit. A `Supervisor` answers for the end of everything it started: each
+process leads a session and a process group of its own, and the whole group ends with it.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import IO, Final
+
+import anyio
+import psutil
+
+from cmdtool.argv import Invocation
+from cmdtool.errors import StartError
+from cmdtool.model import Stream
+
+logger = logging.getLogger(__name__)
+
+BLOCK: Final = 64 * 1024
+"""Bytes read at once: the capacity of a pipe (pipe(7))."""
+
+LAST_GRACE: Final = 1.0
+"""Seconds a command gets once the server itself must end; a client waits two before it kills the server."""
+
+_UNKILLABLE: Final = 5.0
+"""Seconds after SIGKILL until a process that the kernel does not let go of is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended: with an exit status or by a signal (its name), one or the other."""
+
+    status: int | None
+    signal: str | None
+
+
+class Process:
+    """A running command; made by `Supervisor.start`, ended by `Supervisor.end`."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        self._popen = popen
+        self._pipes: dict[Stream, IO[bytes]] = {"stdout": popen.stdout, "stderr": popen.stderr}
+        for pipe in self._pipes.values():
+            os.set_blocking(pipe.fileno(), False)
+        self.group = popen.pid
+
+    async def read(self, stream: Stream) -> bytes:
+        """Return the next block of output, at most 64 KiB; empty at end of file."""
+        fd = self._pipes[stream].fileno()
+        await anyio.lowlevel.checkpoint()  # a flood must not keep the event loop to itself
+        while True:
+            try:
+                return os.read(fd, BLOCK)
+            except BlockingIOError:
+                await anyio.wait_readable(fd)
+
+    async def exited(self) -> None:
+        """Wait until the process has exited. It is not reaped yet, so its pid stays its own."""
+        try:
+            fd = os.pidfd_open(self._popen.pid)
+        except (AttributeError, OSError):  # no pidfd here: macOS, Linux < 5.3
+            await anyio.to_thread.run_sync(
+                os.waitid, os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT, abandon_on_cancel=True
+            )
+            return
+        try:
+            await anyio.wait_readable(fd)
+        finally:
+            os.close(fd)
+
+    def reap(self) -> Exit:
+        """Collect the exited process and return how it ended."""
+        code = self._popen.wait()
+        if code >= 0:
+            return Exit(code, None)
+        try:
+            return Exit(None, signal.Signals(-code).name)
+        except ValueError:  # a real-time signal has no name
+            return Exit(None, f"signal {-code}")
+
+    def close(self) -> None:
+        """Close the pipes."""
+        for pipe in self._pipes.values():
+            pipe.close()
+
+    def members(self) -> list[int]:
+        """Return the pids of the process group that still run; zombies do not."""
+        return [pid for pid in psutil.pids() if _runs_in(pid, self.group)]
+
+    def signal_group(self, *signals: signal.Signals) -> None:
+        """Send the signals to the whole group. Until its leader is reaped the group cannot be somebody else's."""
+        for number in signals:
+            try:
+                os.killpg(self.group, number)
+            except PermissionError:  # none but set-uid members, or on macOS zombies, are left
+                logger.warning("process group %d may not be signalled", self.group)
+
+
+class Supervisor:
+    """Starts processes and answers for their end; one per server.
+
+    Starting and registering are one step without an await between them, so no cancellation can lose a process.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[Process] = set()
+        self._endings: set[anyio.CancelScope] = set()
+        self._longest_grace = float("inf")
+
+    def start(self, invocation: Invocation) -> Process:
+        """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
+
+        Raises:
+            StartError: the kernel refused; the message says why.
+        """
+        try:
+            with _standard_input(invocation.stdin) as stdin:
+                popen = subprocess.Popen(
+                    invocation.argv,
+                    executable=invocation.program,
+                    cwd=invocation.cwd,
+                    env=dict(invocation.env),
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+        except OSError as exc:
+            raise StartError(_why_not_started(invocation, exc)) from exc
+        process = Process(popen)
+        self._running.add(process)
+        return process
+
+    @asynccontextmanager
+    async def running(self, invocation: Invocation, grace: float) -> AsyncIterator[Process]:
+        """Start a command that has ended, with its group, when the block is left, however it is left.
+
+        Raises:
+            StartError: as `start`.
+        """
+        process = self.start(invocation)
+        try:
+            yield process
+        finally:
+            await self.end(process, grace)
+            process.close()
+
+    async def end(self, process: Process, grace: float) -> Exit:
+        """End the process and its group: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
+
+        Once begun it goes on to its end, whatever is cancelled. Its output can still be read afterwards.
+        """
+        if process in self._running:
+            with anyio.CancelScope(shield=True):
+                await self._end_group(process, grace)
+            self._running.discard(process)
+        return process.reap()
+
+    async def _end_group(self, process: Process, grace: float) -> None:
+        process.signal_group(signal.SIGTERM, signal.SIGCONT)
+        with self._grace_period(grace):
+            await _until_empty(process)
+        with anyio.move_on_after(_UNKILLABLE) as patience:
+            while process.members():
+                process.signal_group(signal.SIGKILL)
+                await anyio.sleep(0.01)
+        if patience.cancelled_caught:
+            logger.error("process group %d does not die of SIGKILL", process.group)
+
+    def hurry(self) -> None:
+        """Shorten every grace period, running or to come, to `LAST_GRACE`: the server itself must end."""
+        self._longest_grace = LAST_GRACE
+        for scope in self._endings:
+            scope.deadline = min(scope.deadline, anyio.current_time() + LAST_GRACE)
+
+    def kill_all(self) -> None:
+        """Send SIGKILL to every group at once, without waiting."""
+        for process in self._running:
+            process.signal_group(signal.SIGKILL)
+
+    @contextmanager
+    def _grace_period(self, grace: float) -> Iterator[None]:
+        with anyio.move_on_after(min(grace, self._longest_grace)) as scope:
+            self._endings.add(scope)
+            try:
+                yield
+            finally:
+                self._endings.discard(scope)
+
+
+async def _until_empty(process: Process) -> None:
+    pause = 0.001
+    while process.members():
+        await anyio.sleep(pause)
+        pause = min(pause * 2, 0.05)
+
+
+def _runs_in(pid: int, group: int) -> bool:
+    try:
+        return os.getpgid(pid) == group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, PermissionError, psutil.Error):
+        return False
+
+
+@contextmanager
+def _standard_input(text: bytes) -> Iterator[int | IO[bytes]]:
+    """A file that holds the whole text: the command reads it at its own pace, and nobody has to write."""
+    if not text:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield file
+
+
+def _why_not_started(invocation: Invocation, exc: OSError) -> str:
+    program = invocation.program
+    if isinstance(exc, FileNotFoundError | NotADirectoryError):
+        if not os.path.isdir(invocation.cwd):
+            return f"cannot start `{program}`: the working directory `{invocation.cwd}` does not exist"
+        return f"cannot start `{program}`: it, or the interpreter its first line names, does not exist"
+    if isinstance(exc, PermissionError):
+        return f"cannot start `{program}`: permission denied\nhint: is it executable (`chmod +x`)?"
+    hints = {
+        "Exec format error": "\nhint: a script needs a first line such as `#!/bin/sh`",
+        "Argument list too long": "\nhint: pass large values through `stdin:` or a file",
+    }
+    reason = exc.strerror or str(exc)
+    return f"cannot start `{program}`: {reason.lower()}{hints.get(reason, '')}"

@@ -1,0 +1,1 @@
+"""Where updates go: an MCP client or a terminal."""

@@ -1,0 +1,71 @@
+"""Updates -> a bar on a terminal, plain lines elsewhere; on standard error only."""
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from cmdtool.progress import Update
+
+_LINE_EVERY: Final = 1.0
+"""Seconds between two lines where no bar can be drawn."""
+
+
+class TerminalSink:
+    """Shows one call; use it as a context manager, so that the bar is drawn to its end."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console = console
+        self._name = name
+        self._line_at = 0.0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            _Measure(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[message]}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(escape(name), total=None, message="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    async def send(self, update: Update) -> None:
+        """Show `update`."""
+        if self._console.is_terminal:
+            self._bar.update(
+                self._task, completed=update.progress, total=update.total, message=update.message or "", refresh=True
+            )
+        elif update.progress == update.total or time.monotonic() >= self._line_at:
+            self._line_at = time.monotonic() + _LINE_EVERY
+            line = " ".join(part for part in (format_measure(update.progress, update.total), update.message) if part)
+            self._console.print(f"{self._name}: {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def print(self, line: str) -> None:
+        """Print a line of the command's output above the bar."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def format_measure(progress: float, total: float | None) -> str:
+    """Return `45% 9/20`, `45%` where the total is 100, or the bare count where there is no total."""
+    if total is None:
+        return f"{progress:,.0f}" if progress >= 1 else ""
+    percent = f"{int(100 * progress / total + 1e-9):3d}%"
+    return percent if total == 100 else f"{percent} {progress:,.0f}/{total:,.0f}"
+
+
+class _Measure(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(format_measure(task.completed, task.total))
