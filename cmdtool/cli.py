@@ -1,0 +1,162 @@
+"""Options and help text; the one place where errors become messages and exit statuses."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from cmdtool import __version__
+from cmdtool.errors import CmdtoolError, ManifestError
+
+app = typer.Typer(
+    help="Turn any command into an MCP tool that reports its progress truthfully and stops when told to.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Files = Annotated[
+    list[Path] | None, typer.Argument(metavar="FILE", help="Manifest files (default: tools.yaml).", show_default=False)
+]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"cmdtool {__version__}")
+        raise typer.Exit
+
+
+# Each subcommand imports its code when it runs: `cmdtool run` must not pay for the MCP SDK, nor completion for either.
+
+
+@app.command()
+def serve(files: Files = None) -> None:
+    """Serve the tools of a manifest to an MCP client over standard input and output."""
+    from cmdtool.commands.serve import serve
+
+    raise typer.Exit(serve(files or []))
+
+
+class _RunCommand(TyperCommand):
+    """Keeps the `--` that typer drops: what follows it is a command, not arguments of a tool."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            split = args.index("--")
+            args, ctx.meta["command"] = args[:split], args[split + 1 :]
+        return super().parse_args(ctx, args)
+
+
+def _complete_tool(ctx: typer.Context, incomplete: str) -> list[str]:
+    from cmdtool.commands.files import read_manifest
+
+    try:
+        tools = read_manifest(ctx.params.get("file") or []).tools
+    except CmdtoolError:
+        return []
+    return [name for name in tools if name.startswith(incomplete)]
+
+
+def _complete_argument(ctx: typer.Context, incomplete: str) -> list[str]:
+    from cmdtool.commands.files import read_manifest
+
+    try:
+        tool = read_manifest(ctx.params.get("file") or []).tools.get(ctx.params.get("tool") or "")
+    except CmdtoolError:
+        return []
+    return [f"{name}=" for name in tool.arguments if name.startswith(incomplete)] if tool else []
+
+
+@app.command(cls=_RunCommand)
+def run(
+    ctx: typer.Context,
+    tool: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TOOL", help="A tool of the manifest.", autocompletion=_complete_tool, show_default=False
+        ),
+    ] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=VALUE",
+            help="Text for strings, JSON for other types, repeated for arrays; NAME=@FILE reads a file, NAME=@- stdin.",
+            autocompletion=_complete_argument,
+            show_default=False,
+        ),
+    ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Manifest file (default: tools.yaml).", show_default=False),
+    ] = None,
+    progress: Annotated[
+        str | None,
+        typer.Option(
+            "--progress", "-p", metavar="PARSER", help="Parser or pattern for a command after `--`.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where, and stop.")] = False,
+) -> None:
+    """Run a tool at the terminal with a live bar; or any command: cmdtool run -- COMMAND ..."""
+    from cmdtool.commands.run import Options, run_command, run_tool
+
+    options = Options(as_json=as_json, dry_run=dry_run)
+    command = ctx.meta.get("command")
+    if command is None:
+        if tool is None:
+            ctx.fail("name a tool, or a command after `--`")
+        if progress is not None:
+            ctx.fail("`--progress` is for a command after `--`; a tool says so in its manifest")
+        raise typer.Exit(run_tool(file or [], tool, arguments or [], options))
+    if tool is not None or file:
+        ctx.fail("a command after `--` needs neither a tool nor a manifest")
+    if not command:
+        ctx.fail("there is no command after `--`")
+    raise typer.Exit(run_command(command, progress, options))
+
+
+@app.command()
+def check(files: Files = None) -> None:
+    """Report every mistake in a manifest with its line; without mistakes, what each tool runs."""
+    from cmdtool.commands.check import check
+
+    raise typer.Exit(check(files or []))
+
+
+@app.command("list")
+def list_(files: Files = None) -> None:
+    """List the tools of a manifest with their arguments and parsers."""
+    from cmdtool.commands.list import list_tools
+
+    raise typer.Exit(list_tools(files or []))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of tools.yaml, for editors."""
+    from cmdtool.commands.schema import print_schema
+
+    raise typer.Exit(print_schema())
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 the check failed, 2 usage or manifest error, 130 interrupted."""
+    if sys.platform == "win32":
+        sys.exit("cmdtool: Windows is not supported yet: it needs POSIX processes and signals")
+    try:
+        app()
+    except CmdtoolError as exc:
+        typer.echo(_error_text(exc), err=True)
+        sys.exit(2)
+
+
+def _error_text(error: CmdtoolError) -> str:
+    if isinstance(error, ManifestError):
+        return str(error)
+    return "\n".join(line if line.startswith("hint: ") else f"error: {line}" for line in str(error).splitlines())

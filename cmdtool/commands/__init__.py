@@ -1,0 +1,1 @@
+"""One file per subcommand: a plain function that returns an exit status."""

@@ -1,0 +1,35 @@
+"""`cmdtool list`: a table of the tools, their arguments and how their progress is read."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cmdtool.commands.files import read_manifest
+from cmdtool.model import Argument, Tool
+
+
+def list_tools(paths: Sequence[Path]) -> int:
+    """Print the table on standard output."""
+    table = Table("tool", "arguments", "progress", "description", box=None, header_style="bold", pad_edge=False)
+    for tool in read_manifest(paths).tools.values():
+        arguments = "\n".join(_show_argument(name, argument) for name, argument in tool.arguments.items())
+        table.add_row(tool.name, arguments, _show_progress(tool), tool.description or tool.title or "")
+    Console().print(table, markup=False)
+    return 0
+
+
+def _show_argument(name: str, argument: Argument) -> str:
+    schema = argument.property_schema
+    kind = "|".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "any")
+    default = f" = {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ""
+    return f"{name}{'' if argument.is_required else '?'}: {kind}{default}"
+
+
+def _show_progress(tool: Tool) -> str:
+    progress = tool.progress
+    if progress.parser:
+        return progress.parser
+    return ", ".join(rule.pattern for rule in progress.rules) or "-"

@@ -1,0 +1,99 @@
+"""A manifest as an MCP server: what `tools/list` and `tools/call` do, on any transport."""
+
+import logging
+from typing import Any, Final
+
+import mcp_types as types
+from mcp.server import Server
+from mcp.server.caching import CacheHint
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from cmdtool import __version__
+from cmdtool.argv import Resolve
+from cmdtool.errors import ArgumentError, StartError
+from cmdtool.model import Manifest
+from cmdtool.process import Supervisor
+from cmdtool.reporter import Reporter, reporting
+from cmdtool.run import prepare, run_call
+from cmdtool.server.results import call_result, error_result, list_icons, list_tool
+from cmdtool.server.slots import Slots
+from cmdtool.sinks.mcp import McpSink
+
+logger = logging.getLogger(__name__)
+
+LIST_TTL_MS: Final = 60_000
+"""How long a client may keep the list of tools, in milliseconds."""
+
+Context = ServerRequestContext[Any, Any]
+
+
+class App:
+    """The handlers of one server; `supervisor` answers for the processes of all calls."""
+
+    def __init__(self, manifest: Manifest, resolve: Resolve, supervisor: Supervisor) -> None:
+        self._manifest = manifest
+        self._resolve = resolve
+        self._supervisor = supervisor
+        self._slots = Slots(manifest.concurrency)
+
+    def server(self) -> Server[Any]:
+        """Return the SDK's server with these handlers."""
+        keys = self._manifest.server
+        server: Server[Any] = Server(
+            keys.name,
+            version=__version__,
+            title=keys.title,
+            instructions=keys.instructions,
+            icons=list_icons(keys.icons) or None,
+            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
+            on_list_tools=self.list_tools,
+            on_call_tool=self.call_tool,
+        )
+        server.middleware.append(_keep_errors_here)
+        return server
+
+    async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        """List all tools in manifest order."""
+        tools = [list_tool(tool, ctx.protocol_version) for tool in self._manifest.tools.values()]
+        return types.ListToolsResult(tools=tools)
+
+    async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
+        tool = self._manifest.tools.get(params.name)
+        if tool is None:
+            raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {params.name[:128]}")
+        try:
+            call = prepare(tool, params.arguments or {}, self._resolve)
+        except (ArgumentError, StartError) as exc:
+            return error_result(str(exc))
+        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
+        async with reporting(tool.progress, McpSink(ctx.session) if wants_progress else None) as reporter:
+            async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)):
+                if reporter:
+                    reporter.hear(b"")
+                result = await run_call(call, self._supervisor, reporter=reporter)
+            if reporter:
+                reporter.finish(success=result.success)
+        logger.info("%s: %s after %.1f s", tool.name, result.outcome or "done", result.duration)
+        return call_result(result)
+
+
+def _say_place(reporter: Reporter | None, ahead: int) -> None:
+    if reporter:
+        line = "next in line" if ahead == 0 else f"{ahead} {'call' if ahead == 1 else 'calls'} ahead in line"
+        place = f"waiting for a free slot, {line}"
+        reporter.say(place)
+        reporter.hear(place.encode())  # what signs of life repeat
+
+
+async def _keep_errors_here(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """A bug of ours goes to the log; the client gets no text of it."""
+    try:
+        return await call_next(ctx)
+    except (MCPError, ValidationError):
+        raise
+    except Exception:
+        logger.exception("%s failed; please report this", ctx.method)
+        raise MCPError(code=types.INTERNAL_ERROR, message="internal error; the server's log says more") from None

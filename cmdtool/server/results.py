@@ -1,0 +1,68 @@
+"""Manifest values -> what MCP lists; run results -> what MCP returns. No I/O."""
+
+from typing import Any, Final
+
+import mcp_types as types
+
+from cmdtool import model
+from cmdtool.run import RunResult
+from cmdtool.schema import input_schema
+from cmdtool.text import clean
+
+RUN_FACTS: Final = "cmdtool/run"
+"""The key in a result's `_meta` that holds the facts of the run."""
+
+# The revision that introduced a field of `Tool`; older clients are not sent it.
+_SINCE: Final = {"annotations": "2025-03-26", "title": "2025-06-18", "icons": "2025-11-25"}
+
+
+def list_tool(tool: model.Tool, protocol_version: str) -> types.Tool:
+    """Return the tool as `tools/list` shows it to a client of `protocol_version`."""
+    fields: dict[str, Any] = {
+        "title": tool.title and clean(tool.title),
+        "annotations": _annotations(tool.annotations),
+        "icons": list_icons(tool.icons),
+    }
+    known = {key: value for key, value in fields.items() if value and protocol_version >= _SINCE[key]}
+    description = tool.description and clean(tool.description)
+    return types.Tool(name=tool.name, description=description, input_schema=input_schema(tool), **known)
+
+
+def list_icons(icons: tuple[model.Icon, ...]) -> list[types.Icon]:
+    """Return the icons in MCP's form."""
+    return [types.Icon.model_validate(icon.model_dump(exclude_none=True), by_name=True) for icon in icons]
+
+
+def call_result(result: RunResult) -> types.CallToolResult:
+    """Return a run's output and outcome for the model, and its facts in `_meta`."""
+    parts = [result.stdout.text.rstrip("\n")]
+    if errors := result.stderr.text.rstrip("\n"):
+        parts += ["--- standard error ---", errors]
+    if result.outcome:
+        parts.append(f"[{result.outcome}]")
+    text = "\n".join(part for part in parts if part) or "(no output)"
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)],
+        is_error=not result.success,
+        _meta={RUN_FACTS: run_facts(result)},
+    )
+
+
+def error_result(message: str) -> types.CallToolResult:
+    """Return a tool error that the model can act on: nothing was started."""
+    return types.CallToolResult(content=[types.TextContent(type="text", text=clean(message))], is_error=True)
+
+
+def run_facts(result: RunResult) -> dict[str, Any]:
+    """Return how a run ended: `exit_status` or `signal`, `duration` in seconds, `bytes_left_out`."""
+    facts: dict[str, Any] = {"ended_by": result.ended_by, "duration": round(result.duration, 3)}
+    if result.exit.status is not None:
+        facts["exit_status"] = result.exit.status
+    if result.exit.signal is not None:
+        facts["signal"] = result.exit.signal
+    return {**facts, "bytes_left_out": result.left_out}
+
+
+def _annotations(hints: model.Annotations) -> types.ToolAnnotations | None:
+    given = {f"{name}_hint": value for name, value in hints if value is not None}
+    return types.ToolAnnotations.model_validate(given, by_name=True) if given else None

@@ -1,0 +1,166 @@
+"""The end of a server, whatever ends it: its commands are dead and it is gone. In raw JSON-RPC, to hang up any time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+MANIFEST = r"""
+tools:
+  stubborn: {command: [sh, -c, 'trap "" TERM INT HUP; echo $$ > pid; while :; do sleep 0.1; done'], grace: 30s}
+  flood: {command: [sh, -c, 'echo $$ > pid; while :; do seq 1 100000; done'], progress: '(\d+)'}
+  count:
+    command: [sh, -c, 'echo $$ > pid; i=0; while :; do i=$((i+1)); echo $i; done']
+    progress: '(?P<progress>\d+)'
+  hello: {command: echo hello}
+"""
+
+GONE = 2.0
+"""Seconds that a client waits for a server before it kills it."""
+
+SLACK = 1.5
+"""Seconds that a busy machine may add."""
+
+
+class Server:
+    def __init__(self, folder: Path) -> None:
+        (folder / "tools.yaml").write_text(MANIFEST)
+        self._pid_file = folder / "pid"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "cmdtool", "serve"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        self.send("initialize", hello, 1)
+        assert self.receive()["id"] == 1
+        self.send("notifications/initialized", {})
+
+    def send(self, method: str, params: dict[str, Any], number: int | None = None) -> None:
+        message = {"jsonrpc": "2.0", "method": method, "params": params} | ({"id": number} if number else {})
+        self.write(json.dumps(message))
+
+    def write(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def receive(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        message: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return message
+
+    def call(self, tool: str) -> psutil.Process:
+        """Call a tool and return its process once it runs."""
+        self.send("tools/call", {"name": tool, "arguments": {}, "_meta": {"progressToken": "p"}}, 2)
+        deadline = time.monotonic() + 10
+        while not (self._pid_file.exists() and self._pid_file.read_text().strip()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return psutil.Process(int(self._pid_file.read_text()))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    started = Server(tmp_path)
+    yield started
+    with suppress(ProcessLookupError):
+        started.process.terminate()
+    started.process.wait(10)
+    for pipe in (started.process.stdin, started.process.stdout):
+        assert pipe is not None
+        with suppress(BrokenPipeError):
+            pipe.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_commands_and_the_server(server: Server, number: signal.Signals) -> None:
+    command = server.call("stubborn")
+    server.process.send_signal(number)
+    assert server.process.wait(GONE + SLACK) == 128 + number
+    assert not command.is_running()
+
+
+def test_the_end_of_standard_input_ends_the_commands_and_the_server(server: Server) -> None:
+    command = server.call("stubborn")
+    assert server.process.stdin is not None
+    server.process.stdin.close()
+    assert server.process.wait(GONE + SLACK) == 0
+    assert not command.is_running()
+
+
+def test_a_second_signal_kills_at_once(server: Server) -> None:
+    command = server.call("stubborn")
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    begun = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(GONE) == 143
+    assert time.monotonic() - begun < 0.8
+    psutil.wait_procs([command], timeout=5)
+    assert not command.is_running()
+
+
+def test_a_client_that_has_stopped_reading_does_not_hold_up_the_end(server: Server) -> None:
+    command = server.call("flood")
+    time.sleep(0.5)  # the pipe to the client fills
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(GONE + SLACK) == 143
+    assert not command.is_running()
+
+
+def test_a_client_that_closes_its_end_ends_the_commands_and_the_server(server: Server) -> None:
+    command = server.call("flood")
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+    server.process.wait(10)
+    assert not command.is_running()
+
+
+def test_an_idle_server_leaves_at_once(server: Server) -> None:
+    begun = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(GONE) == 143
+    assert time.monotonic() - begun < 1
+
+
+def test_nothing_but_the_protocol_is_on_standard_output(server: Server) -> None:
+    server.send("tools/call", {"name": "hello", "arguments": {}}, 2)
+    answer = server.receive()
+    assert (answer["id"], answer["result"]["content"][0]["text"]) == (2, "hello")
+    assert server.process.stdin is not None
+    server.process.stdin.close()
+    assert server.process.stdout is not None
+    assert server.process.stdout.read() == b""
+
+
+def test_a_ping_is_answered_while_a_command_floods_its_output(server: Server) -> None:
+    server.call("flood")
+    begun = time.monotonic()
+    server.send("ping", {}, 3)
+    while server.receive().get("id") != 3:
+        pass
+    assert time.monotonic() - begun < 1.5
+
+
+def test_numbers_of_a_flood_come_at_most_ten_a_second_for_the_clients_own_token(server: Server) -> None:
+    server.call("count")
+    times: list[float] = []
+    while len(times) < 5:
+        message = server.receive()
+        assert message["method"] == "notifications/progress"
+        assert message["params"]["progressToken"] == "p"
+        times.append(time.monotonic())
+    assert times[-1] - times[0] > 0.3
+
+
+def test_descriptors_of_the_server_do_not_reach_commands(server: Server) -> None:
+    command = server.call("stubborn")
+    assert sorted(int(fd) for fd in os.listdir(f"/proc/{command.pid}/fd") if int(fd) < 10) == [0, 1, 2]
