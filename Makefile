@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROGRAMS := curl ffmpeg git rsync tar
 
-.PHONY: demo test lint types unit format programs clean
+.PHONY: demo test lint types unit bench format programs clean
 
 demo: $(VENV)/installed programs
 	$(BIN)/python examples/client.py
@@ -20,6 +20,9 @@ types: $(VENV)/installed
 
 unit: $(VENV)/installed programs
 	$(BIN)/pytest -n auto
+
+bench: $(VENV)/installed
+	$(BIN)/python bench/overhead.py
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .

@@ -21,7 +21,11 @@ tools:
   count:
     command: [sh, -c, 'echo $$ > pid; i=0; while :; do i=$((i+1)); echo $i; done']
     progress: '(?P<progress>\d+)'
-  hello: {command: echo hello}
+  hello:
+    title: Hello
+    command: echo hello
+    annotations: {read_only: true}
+    icons: [{src: 'https://example.org/hello.png'}]
 """
 
 GONE = 2.0
@@ -32,15 +36,15 @@ SLACK = 1.5
 
 
 class Server:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, revision: str = "2025-11-25") -> None:
         (folder / "tools.yaml").write_text(MANIFEST)
         self._pid_file = folder / "pid"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cmdtool", "serve"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+        hello = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
         self.send("initialize", hello, 1)
-        assert self.receive()["id"] == 1
+        assert self.receive()["result"]["protocolVersion"] == revision
         self.send("notifications/initialized", {})
 
     def send(self, method: str, params: dict[str, Any], number: int | None = None) -> None:
@@ -66,18 +70,21 @@ class Server:
             time.sleep(0.01)
         return psutil.Process(int(self._pid_file.read_text()))
 
+    def end(self) -> None:
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+        self.process.wait(10)
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     started = Server(tmp_path)
     yield started
-    with suppress(ProcessLookupError):
-        started.process.terminate()
-    started.process.wait(10)
-    for pipe in (started.process.stdin, started.process.stdout):
-        assert pipe is not None
-        with suppress(BrokenPipeError):
-            pipe.close()
+    started.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -164,3 +171,22 @@ def test_numbers_of_a_flood_come_at_most_ten_a_second_for_the_clients_own_token(
 def test_descriptors_of_the_server_do_not_reach_commands(server: Server) -> None:
     command = server.call("stubborn")
     assert sorted(int(fd) for fd in os.listdir(f"/proc/{command.pid}/fd") if int(fd) < 10) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("revision", "fields"),
+    [
+        ("2024-11-05", set()),
+        ("2025-03-26", {"annotations"}),
+        ("2025-06-18", {"annotations", "title"}),
+        ("2025-11-25", {"annotations", "title", "icons"}),
+    ],
+)
+def test_a_client_is_not_sent_fields_that_its_revision_does_not_know(
+    tmp_path: Path, revision: str, fields: set[str]
+) -> None:
+    server = Server(tmp_path, revision)
+    server.send("tools/list", {}, 2)
+    hello = next(tool for tool in server.receive()["result"]["tools"] if tool["name"] == "hello")
+    server.end()
+    assert hello.keys() - {"name", "inputSchema"} == fields

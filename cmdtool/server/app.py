@@ -17,7 +17,7 @@ from cmdtool.model import Manifest
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import prepare, run_call
-from cmdtool.server.results import call_result, error_result, list_icons, list_tool
+from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
 
@@ -67,7 +67,7 @@ class App:
         try:
             call = prepare(tool, params.arguments or {}, self._resolve)
         except (ArgumentError, StartError) as exc:
-            return error_result(str(exc))
+            return refused_result(exc)
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
         async with reporting(tool.progress, McpSink(ctx.session) if wants_progress else None) as reporter:
             async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)):

@@ -5,6 +5,7 @@ from typing import Any, Final
 import mcp_types as types
 
 from cmdtool import model
+from cmdtool.errors import ArgumentError, StartError
 from cmdtool.run import RunResult
 from cmdtool.schema import input_schema
 from cmdtool.text import clean
@@ -48,13 +49,18 @@ def call_result(result: RunResult) -> types.CallToolResult:
     )
 
 
-def error_result(message: str) -> types.CallToolResult:
+def refused_result(error: ArgumentError | StartError) -> types.CallToolResult:
     """Return a tool error that the model can act on: nothing was started."""
-    return types.CallToolResult(content=[types.TextContent(type="text", text=clean(message))], is_error=True)
+    ended_by = "arguments" if isinstance(error, ArgumentError) else "start"
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=clean(str(error)))],
+        is_error=True,
+        _meta={RUN_FACTS: {"ended_by": ended_by}},
+    )
 
 
 def run_facts(result: RunResult) -> dict[str, Any]:
-    """Return how a run ended: `exit_status` or `signal`, `duration` in seconds, `bytes_left_out`."""
+    """Return how a run ended: `ended_by`, `exit_status` or `signal`, `duration` in seconds, `bytes_left_out`."""
     facts: dict[str, Any] = {"ended_by": result.ended_by, "duration": round(result.duration, 3)}
     if result.exit.status is not None:
         facts["exit_status"] = result.exit.status
