@@ -146,7 +146,7 @@ def schema() -> None:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 the check failed, 2 usage or manifest error, 130 interrupted."""
+    """Run the command line and exit: 0 done, 1 the check failed, 2 usage or manifest error; `run` as its command."""
     if sys.platform == "win32":
         sys.exit("cmdtool: Windows is not supported yet: it needs POSIX processes and signals")
     try:

@@ -1,8 +1,8 @@
 """The manifest as frozen values, and at the same time its schema.
 
-`ManifestFile` is one YAML file as written; `manifest.py` makes a `Manifest` of one or more of them, in which every
-`Tool` is complete: defaults merged, its parser resolved, its implicit arguments written out. Nothing after the loader
-checks types, defaults or key names again.
+`ManifestFile` is one YAML file as written; the package `manifest` makes a `Manifest` of one or more of them, in which
+every `Tool` is complete: defaults merged, its parser resolved, its implicit arguments written out. Nothing after the
+loader checks types, defaults or key names again.
 """
 
 import re
@@ -22,8 +22,9 @@ from pydantic import (
     StrictInt,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from cmdtool.errors import BadValue
 from cmdtool.shellwords import split_command
@@ -47,6 +48,20 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     planned: ClassVar[frozenset[str]] = frozenset()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, value: object) -> object:
+        """Name all unknown keys at once, and the model: pydantic's own error knows neither what else there is."""
+        unknown = [key for key in value if key not in known_keys(cls)] if isinstance(value, Mapping) else []
+        if unknown:
+            raise PydanticCustomError("unknown_keys", "unknown keys", {"keys": unknown, "model": cls})
+        return value
+
+
+def known_keys(model: type[BaseModel]) -> list[str]:
+    """Return the keys that a mapping of this model may have."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 # --- short forms, in the JSON Schema --------------------------------------------------------------------------------
@@ -97,14 +112,14 @@ def _template(value: object) -> Template:
     raise BadValue(f"expected text, found {describe(value)}", quoting_hint(value))
 
 
-_DURATION_SCHEMA: Final = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
+_QUANTITY_SCHEMA: Final = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
 _WORD_SCHEMA: Final = {"type": ["string", "integer"]}
 
-Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
-Limit = Annotated[float | None, BeforeValidator(_no_timeout), WithJsonSchema(_DURATION_SCHEMA)]
-Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_DURATION_SCHEMA)]
+Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_QUANTITY_SCHEMA)]
+Timeout = Annotated[float | None, BeforeValidator(_no_timeout), WithJsonSchema(_QUANTITY_SCHEMA)]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_QUANTITY_SCHEMA)]
 Word = Annotated[str, BeforeValidator(_word), WithJsonSchema(_WORD_SCHEMA)]
-Text = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_WORD_SCHEMA)]
+TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_WORD_SCHEMA)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 
 
@@ -136,7 +151,7 @@ class Group(RootModel[tuple["Element", ...]]):
 
 
 Element = Annotated[
-    Annotated[Text, Tag("text")] | Annotated[Choice, Tag("choice")] | Annotated[Group, Tag("group")],
+    Annotated[TemplateText, Tag("text")] | Annotated[Choice, Tag("choice")] | Annotated[Group, Tag("group")],
     Discriminator(_element_kind),
 ]
 """One element of a command: text with holes, a choice or a group."""
@@ -218,7 +233,7 @@ def _total_kind(value: object) -> str:
 
 Total = Annotated[
     Annotated[float, Field(gt=0, strict=True), Tag("number")]
-    | Annotated[Text, Tag("argument")]
+    | Annotated[TemplateText, Tag("argument")]
     | Annotated[Counted, Tag("counted")],
     Discriminator(_total_kind),
 ]
@@ -234,7 +249,7 @@ class Rule(Model):
     pattern: Annotated[str, Field(max_length=1000, description="An RE2 pattern; write it in single quotes.")]
     stream: Stream | None = None
     stage: str | None = None
-    message: Text | None = None
+    message: TemplateText | None = None
     total: Total | None = None
     skip: StrictBool = False
 
@@ -261,6 +276,12 @@ class ProgressSpec(Model):
     total: Total | None = None
     interval: Annotated[Duration, Field(ge=0.1)] = 0.1
     heartbeat: Duration = 10.0
+
+    @property
+    def counted_totals(self) -> tuple[Counted, ...]:
+        """The totals that a command counts: those of the rules, then its own, each once."""
+        totals = [*(rule.total for rule in self.rules), self.total]
+        return tuple(dict.fromkeys(total for total in totals if isinstance(total, Counted)))
 
 
 ProgressForm = Annotated[ProgressSpec, BeforeValidator(_progress), _OrRules(), _OrText()]
@@ -321,11 +342,11 @@ class Defaults(Model):
         "pipefail",
         "-c",
     )
-    env: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], Text] = {}
-    cwd: Text | None = None
-    stdin: Text | None = None
-    timeout: Limit = 6 * 3600.0
-    idle_timeout: Limit = None
+    env: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], TemplateText] = {}
+    cwd: TemplateText | None = None
+    stdin: TemplateText | None = None
+    timeout: Timeout = 6 * 3600.0
+    idle_timeout: Timeout = None
     grace: Annotated[Duration, Field(le=30)] = 5.0
     success: Annotated[
         tuple[Annotated[StrictInt, Field(ge=0, le=255)], ...], BeforeValidator(_one_or_more), _OrOne()
@@ -379,12 +400,12 @@ class Tool(ToolKeys):
     """
 
     name: str
-    arguments: dict[str, Argument]
+    arguments: dict[str, Argument] = {}
     folder: str
     """Absolute: the default working directory, and what relative paths of the manifest start from."""
-    path: tuple[str, ...]
+    path: tuple[str, ...] = ()
     """Folders that are searched before PATH, as written."""
-    inherit_env: tuple[str, ...]
+    inherit_env: tuple[str, ...] = ()
 
 
 class Manifest(Model):

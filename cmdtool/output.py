@@ -49,8 +49,8 @@ class Capture:
         if self.size <= limit:
             return Excerpt(bytes(self._head + self._tail), 0, b"")
         half = limit // 2
-        last = bytes(self._head + self._tail)[-(limit - half) :]
-        return Excerpt(bytes(self._head[:half]), self.size - limit, last)
+        kept = bytes(self._head + self._tail)
+        return Excerpt(kept[:half], self.size - limit, kept[len(kept) - (limit - half) :])
 
 
 def share_limit(captures: Sequence[Capture], limit: int) -> list[Excerpt]:

@@ -1,7 +1,7 @@
 """The only module that starts, reads or signals a process.
 
 It takes an `Invocation` and gives bytes and an exit. A `Supervisor` answers for the end of everything it started: each
-process leads a session and a process group of its own, and the whole group ends with it.
+process leads a session and a process group of its own, and all that is in them ends with it.
 """
 
 import logging
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
@@ -41,6 +41,17 @@ class Exit:
     signal: str | None
 
 
+def reset_signals() -> None:
+    """Unblock all signals and ignore none: a command inherits what this process blocks or ignores (signal(7)).
+
+    SIGPIPE and SIGXFSZ, which Python ignores, are reset for each command by `subprocess`.
+    """
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class Process:
     """A running command; made by `Supervisor.start`, ended by `Supervisor.end`."""
 
@@ -51,7 +62,8 @@ class Process:
         self._pipes: dict[Stream, IO[bytes]] = {"stdout": popen.stdout, "stderr": popen.stderr}
         for pipe in self._pipes.values():
             os.set_blocking(pipe.fileno(), False)
-        self.group = popen.pid
+        self.session = popen.pid
+        """The id of its session, of its process group, and its own."""
 
     async def read(self, stream: Stream) -> bytes:
         """Return the next block of output, at most 64 KiB; empty at end of file."""
@@ -78,8 +90,10 @@ class Process:
             os.close(fd)
 
     def reap(self) -> Exit:
-        """Collect the exited process and return how it ended."""
-        code = self._popen.wait()
+        """Collect the process and return how it ended; one that cannot be killed counts as killed, and nobody waits."""
+        code = self._popen.poll()
+        if code is None:
+            return Exit(None, signal.SIGKILL.name)
         if code >= 0:
             return Exit(code, None)
         try:
@@ -93,16 +107,22 @@ class Process:
             pipe.close()
 
     def members(self) -> list[int]:
-        """Return the pids of the process group that still run; zombies do not."""
-        return [pid for pid in psutil.pids() if _runs_in(pid, self.group)]
+        """Return the pids of the session that still run; zombies do not."""
+        return [pid for pid in psutil.pids() if _runs_in(pid, self.session)]
 
-    def signal_group(self, *signals: signal.Signals) -> None:
-        """Send the signals to the whole group. Until its leader is reaped the group cannot be somebody else's."""
+    def signal_all(self, *signals: signal.Signals) -> None:
+        """Send the signals to the process group, at once, and to all others in the session.
+
+        Until its leader is reaped, neither can be somebody else's.
+        """
+        others = [pid for pid in self.members() if _group_of(pid) != self.session]
         for number in signals:
-            try:
-                os.killpg(self.group, number)
-            except PermissionError:  # none but set-uid members, or on macOS zombies, are left
-                logger.warning("process group %d may not be signalled", self.group)
+            # No permission: none but set-uid members, or on macOS zombies, are left. `end` says who does not die.
+            with suppress(PermissionError, ProcessLookupError):
+                os.killpg(self.session, number)
+            for pid in others:
+                with suppress(PermissionError, ProcessLookupError):
+                    os.kill(pid, number)
 
 
 class Supervisor:
@@ -142,7 +162,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def running(self, invocation: Invocation, grace: float) -> AsyncIterator[Process]:
-        """Start a command that has ended, with its group, when the block is left, however it is left.
+        """Start a command that has ended, with its session, when the block is left, however it is left.
 
         Raises:
             StartError: as `start`.
@@ -161,20 +181,22 @@ class Supervisor:
         """
         if process in self._running:
             with anyio.CancelScope(shield=True):
-                await self._end_group(process, grace)
+                await self._end_session(process, grace)
             self._running.discard(process)
         return process.reap()
 
-    async def _end_group(self, process: Process, grace: float) -> None:
-        process.signal_group(signal.SIGTERM, signal.SIGCONT)
+    async def _end_session(self, process: Process, grace: float) -> None:
+        if not process.members():
+            return
+        process.signal_all(signal.SIGTERM, signal.SIGCONT)
         with self._grace_period(grace):
             await _until_empty(process)
         with anyio.move_on_after(_UNKILLABLE) as patience:
             while process.members():
-                process.signal_group(signal.SIGKILL)
+                process.signal_all(signal.SIGKILL)
                 await anyio.sleep(0.01)
         if patience.cancelled_caught:
-            logger.error("process group %d does not die of SIGKILL", process.group)
+            logger.error("processes %s cannot be killed and are given up", process.members())
 
     def hurry(self) -> None:
         """Shorten every grace period, running or to come, to `LAST_GRACE`: the server itself must end."""
@@ -183,9 +205,9 @@ class Supervisor:
             scope.deadline = min(scope.deadline, anyio.current_time() + LAST_GRACE)
 
     def kill_all(self) -> None:
-        """Send SIGKILL to every group at once, without waiting."""
-        for process in self._running:
-            process.signal_group(signal.SIGKILL)
+        """Send SIGKILL to every session at once, without waiting."""
+        for process in list(self._running):  # a copy, for it may be called from another thread
+            process.signal_all(signal.SIGKILL)
 
     @contextmanager
     def _grace_period(self, grace: float) -> Iterator[None]:
@@ -204,11 +226,18 @@ async def _until_empty(process: Process) -> None:
         pause = min(pause * 2, 0.05)
 
 
-def _runs_in(pid: int, group: int) -> bool:
+def _runs_in(pid: int, session: int) -> bool:
     try:
-        return os.getpgid(pid) == group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, PermissionError, psutil.Error):
         return False
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
 
 
 @contextmanager

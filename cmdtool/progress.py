@@ -25,6 +25,9 @@ CREEP: Final = 1e-9
 NOTHING: Final = 1e-6
 """The share of the total below which only creeps were sent."""
 
+SPACING: Final = 1 / 9
+"""Least seconds between two updates: with the last one, which waits for nothing, at most ten in any second."""
+
 LIFE: Final = 1e6
 """Seconds without a number that count as one unit: real numbers, once there are some, are larger."""
 
@@ -42,11 +45,13 @@ class ProgressTracker:
     """The progress of one call, from its start (in the queue) to its end."""
 
     def __init__(self, spec: ProgressSpec, now: float) -> None:
-        self._interval = spec.interval
         self._heartbeat = spec.heartbeat
+        self._interval = max(SPACING, min(spec.interval, spec.heartbeat))
         self._shares = _shares(spec.stages or {})
         self._start = now
+        self._furthest = 0.0
         self._newest: Reading | None = None
+        self._message: str | None = None
         self._sent: Update | None = None
         self._sent_at = -math.inf
         self._quiet_since = now
@@ -72,16 +77,16 @@ class ProgressTracker:
 
     def wait(self, now: float) -> float:
         """Return the seconds until `take` may have something, if nothing new is offered."""
-        due = self._quiet_since + self._heartbeat if self._newest is None else self._sent_at + self._interval
-        return max(0.0, due - now)
+        beat = self._quiet_since + self._heartbeat
+        slot = self._sent_at + self._interval
+        return max(0.0, (max(beat, slot) if self._newest is None else slot) - now)
 
     def take(self, now: float) -> Update | None:
         """Return what is to be sent now, or None; what is returned counts as sent."""
-        update = None
-        if self._newest is not None:
-            if now >= self._sent_at + self._interval:
-                update = self._flush(now)
-        elif now >= self._quiet_since + self._heartbeat:
+        if now < self._sent_at + self._interval:
+            return None
+        update = self._flush(now) if self._newest is not None else None
+        if update is None and now >= self._quiet_since + self._heartbeat:
             self._quiet_since = now
             update = self._creep(self._life_sign(now), now)
         return self._note_sent(update, now)
@@ -101,50 +106,61 @@ class ProgressTracker:
         """Empty the slot into the update that follows from it, or None where it says nothing new."""
         assert self._newest is not None
         reading, self._newest = self._newest, None
-        value, total = self._overall(reading)
+        value, total, message = self._overall(reading)
         update = None
         if total is not None:
-            update = self._measured(value or 0.0, total, reading)
+            self._expected = total
+            update = self._measured(value or 0.0, total, message)
         elif value is not None:
-            update = self._counted(value, reading)
-        if update is None and (self._sent is None or reading.message != self._sent.message):
-            update = self._creep(reading.message, now)
+            update = self._counted(value, message)
+        if update is None and (self._sent is None or message != self._message):
+            update = self._creep(message, now)
+        self._message = message
         return update
 
-    def _overall(self, reading: Reading) -> tuple[float | None, float | None]:
-        """Map a stage's own fraction into its share; a stage without a share moves nothing."""
+    def _overall(self, reading: Reading) -> tuple[float | None, float | None, str | None]:
+        """Map a stage's own fraction into its share; an unknown or an earlier stage only shows its name."""
         if not self._shares:
-            return reading.value, reading.total
+            return reading.value, reading.total, reading.message
         share = self._shares.get((reading.stage or "").strip().casefold())
-        if share is None:
-            return None, None
-        start, width = share
-        return start + width * _fraction(reading.value or 0.0, reading.total), 100.0
+        if share is None or share[0] < self._furthest:
+            return None, None, reading.stage or reading.message
+        self._furthest, width = share
+        value = self._furthest + width * _fraction(reading.value or 0.0, reading.total)
+        return value, 100.0, reading.message
 
-    def _counted(self, value: float, reading: Reading) -> Update | None:
+    def _counted(self, value: float, message: str | None) -> Update | None:
         """An indeterminate count: sent if it rises, and only as long as nothing of a total was claimed."""
         last = self._sent
         has_claimed = last is not None and last.total is not None and last.progress > last.total * NOTHING
         if has_claimed or (last is not None and value <= last.progress):
             return None
-        return Update(value, None, reading.message)
+        return Update(value, None, message)
 
-    def _measured(self, value: float, total: float, reading: Reading) -> Update | None:
+    def _measured(self, value: float, total: float, message: str | None) -> Update | None:
         """A determinate reading, on the scale that makes it follow what was sent; None if it does not rise."""
-        value = min(value, total * ALMOST) if value >= total else value
+        value = total * ALMOST if value >= total else value
         last = self._sent
-        if last is not None and last.total is None and value > 0:
-            self._factor = _factor_above(value, last.progress)
+        if last is None:
+            return Update(value, total, message)
+        if last.total is None:
+            return self._first_measured(value, total, message, last.progress)
         value, total = value * self._factor, total * self._factor
-        if last is None or last.total is None:
-            is_first = last is None or value > last.progress
-            return Update(value, total, reading.message) if is_first else None
         fraction, sent = value / total, last.progress / last.total
         if value > last.progress and (fraction > sent or total > last.total):
-            return Update(value, total, reading.message)
+            return Update(value, total, message)
         if fraction > sent and fraction * last.total > last.progress:
-            return Update(fraction * last.total, last.total, reading.message)
+            return Update(fraction * last.total, last.total, message)
         return None
+
+    def _first_measured(self, value: float, total: float, message: str | None, sent: float) -> Update | None:
+        """The first total after a count, or after signs of life: all of what follows is multiplied as it is."""
+        if value <= sent < total * NOTHING:
+            return Update(sent + total * CREEP, total, message)  # only signs of life: still nothing of the total
+        if value <= 0:
+            return None
+        self._factor = _factor_above(value, sent)
+        return Update(value * self._factor, total * self._factor, message)
 
     def _creep(self, message: str | None, now: float) -> Update | None:
         """The smallest step up, so that a message can go out; None where the total leaves no room for it."""

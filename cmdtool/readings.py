@@ -69,6 +69,7 @@ class _State:
     remaining: float | None = None
     percent: float | None = None
     percent_is_newer: bool = False
+    remaining_is_newer: bool = False
     message: str | None = None
     stage: str | None = None
     record: bytes = b""
@@ -122,12 +123,6 @@ class Reader:
         self._counts: dict[Counted, float] = {}
         self._order_matters = _order_matters(self._rules)
         self._state = _State()
-
-    @property
-    def counted(self) -> tuple[Counted, ...]:
-        """The totals that a command counts while the tool runs."""
-        totals = [*(rule.total for rule in self._rules), self._fallback]
-        return tuple(dict.fromkeys(total for total in totals if isinstance(total, Counted)))
 
     @property
     def total(self) -> float | None:
@@ -208,6 +203,10 @@ class Reader:
             state.percent_is_newer = False
         elif "percent" in names:
             state.percent_is_newer = True
+        if not names.isdisjoint({"progress", "increment"}):
+            state.remaining_is_newer = False
+        elif "remaining" in names:
+            state.remaining_is_newer = True
         for hit in hits:
             if message := self._message(state, hit):
                 state.message = message
@@ -228,7 +227,8 @@ class Reader:
     def _reading(self, state: _State) -> Reading:
         total = self._known_total(state)
         value = state.progress
-        if value is None and state.remaining is not None and total is not None:
+        counts_down = value is None or (state.remaining_is_newer and state.total is not None)
+        if counts_down and state.remaining is not None and total is not None:
             value = max(total - state.remaining, 0.0)
         is_pair = value is not None and total is not None
         if state.percent is not None and (state.percent_is_newer or not is_pair):

@@ -1,8 +1,7 @@
 """Runs one call from its arguments to its result: the only place where all parts meet."""
 
 import logging
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -14,19 +13,13 @@ from cmdtool.model import Counted, JSONValue, Stream, Tool
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exit, Process, Supervisor
 from cmdtool.progress import format_elapsed
-from cmdtool.readings import Reader, Reading
-from cmdtool.records import RecordSplitter
+from cmdtool.readings import Reading
 from cmdtool.reporter import Reporter
+from cmdtool.scanner import QUIET, Scanner
 from cmdtool.schema import check_arguments
-from cmdtool.values import parse_number
+from cmdtool.values import first_number
 
 logger = logging.getLogger(__name__)
-
-QUIET: Final = 0.02
-"""Seconds without output after which a record is read though its end has not come."""
-
-GLANCE: Final = 0.1
-"""Seconds between two looks at a record that keeps growing, such as a row of dots."""
 
 TURN: Final = 0.005
 """Seconds of reading after which the rest of the server gets as long a turn: a flood must not starve it."""
@@ -34,16 +27,10 @@ TURN: Final = 0.005
 DRAIN: Final = 2.0
 """Seconds that output is awaited for after the exit, when a process out of reach holds the pipe."""
 
-_NUMBER: Final = re.compile(r"\d[\d.,]*", re.ASCII)
-_UNFINISHED_NUMBER: Final = re.compile(rb"\d[\d.,:]*\Z")
-
 STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 
-COUNT_LIMIT: Final = 4096
-"""Bytes of a counting command's last output that are looked at."""
-
 EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
-Echo: TypeAlias = Callable[[Stream, bytes], None]
+Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
 
 _NOTHING: Final = Excerpt(b"", 0, b"")
 
@@ -67,10 +54,16 @@ class RunResult:
     success: bool
     outcome: str | None
     ended_by: EndedBy
-    exit: Exit
+    exit: Exit | None
+    """None if nothing was started."""
     duration: float
     stdout: Excerpt
     stderr: Excerpt
+
+    @classmethod
+    def not_started(cls, error: StartError) -> "RunResult":
+        """Return the result of a call whose program could not be started."""
+        return cls(False, str(error), "start", None, 0.0, _NOTHING, _NOTHING)
 
     @property
     def left_out(self) -> int:
@@ -88,12 +81,11 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
     checked = check_arguments(tool, arguments)
     invocation = build_invocation(tool, checked, resolve)
     counts = []
-    for total in (tool.progress.total, *(rule.total for rule in tool.progress.rules)):
-        if isinstance(total, Counted):
-            try:
-                counts.append((total, build_count(tool, total, checked, resolve)))
-            except StartError as exc:
-                logger.warning("%s: no total: %s", tool.name, exc)
+    for counted in tool.progress.counted_totals:
+        try:
+            counts.append((counted, build_count(tool, counted, checked, resolve)))
+        except StartError as exc:
+            logger.warning("%s: no total: %s", tool.name, exc)
     return Call(tool, invocation, argument_texts(tool, checked), tuple(counts))
 
 
@@ -116,7 +108,7 @@ async def run_call(
                 for stream in STREAMS:
                     tasks.start_soon(intake.pump, process, stream)
                 for counted, invocation in call.counts if reporter else ():
-                    tasks.start_soon(_count, counted, invocation, tool.grace, supervisor, intake)
+                    tasks.start_soon(_count, call, counted, invocation, supervisor, intake)
                 ended_by = await _until_ended(process, tool, intake)
                 exit_ = await supervisor.end(process, tool.grace)
                 duration = anyio.current_time() - started
@@ -124,7 +116,7 @@ async def run_call(
                     await intake.drained()
                 tasks.cancel_scope.cancel()
     except StartError as exc:
-        return RunResult(False, str(exc), "start", Exit(None, None), 0.0, _NOTHING, _NOTHING)
+        return RunResult.not_started(exc)
     success = ended_by == "exit" and exit_.status in tool.success
     outcome = None if success and exit_.status == 0 else _outcome(tool, ended_by, exit_)
     if outcome is None and drain.cancelled_caught:
@@ -134,50 +126,49 @@ async def run_call(
 
 
 class _Intake:
-    """Where the blocks of both streams go: into the captures, to whoever echoes them, through the reader."""
+    """Where the blocks of both streams go: into the captures, to whoever echoes them, through the scanner."""
 
     def __init__(self, call: Call, reporter: Reporter | None, echo: Echo | None) -> None:
         self.idle = anyio.CancelScope()
         self._output = call.tool.output
         self._idle_timeout = call.tool.idle_timeout
         self._captures = {stream: Capture(self._output.limit) for stream in STREAMS}
-        self._splitters = {stream: RecordSplitter() for stream in STREAMS}
-        self._open = {stream: anyio.Event() for stream in STREAMS}
-        self._glanced_at = 0.0
+        self._ended = {stream: anyio.Event() for stream in STREAMS}
         self._echo = echo
-        self._reporter = reporter
-        self._reader = Reader(call.tool.progress, call.texts)
-        self._expect_total()
+        self._progress = _Progress(call, reporter) if reporter else None
 
     async def pump(self, process: Process, stream: Stream) -> None:
-        """Read one stream to its end. A record that stops growing is read before its end has come."""
-        is_pending = False
+        """Read one stream to its end."""
+        progress = self._progress
         while True:
-            with anyio.move_on_after(QUIET if is_pending else None) as quiet:
+            awaits_quiet = progress is not None and progress.scanner.awaits_quiet(stream)
+            with anyio.move_on_after(QUIET if awaits_quiet else None) as quiet:
                 block = await process.read(stream)
             if quiet.cancelled_caught:
-                self._glance(stream, self._splitters[stream].pending)
-                is_pending = False
+                assert progress is not None
+                progress.offer(progress.scanner.quiet(stream))
                 continue
             if not block:
                 break
+            if self._echo:
+                await self._echo(stream, block)
             begun = anyio.current_time()
             self._take(stream, block)
             if (busy := anyio.current_time() - begun) > TURN:
                 await anyio.sleep(busy)  # the answers to other requests take many short turns
-            is_pending = self._reporter is not None and bool(self._splitters[stream].pending)
-        self._read(stream, self._splitters[stream].finish())
-        self._open[stream].set()
+        if progress:
+            progress.offer(progress.scanner.finish(stream))
+        self._ended[stream].set()
 
     async def drained(self) -> None:
         """Wait until both streams have ended."""
-        for closed in self._open.values():
-            await closed.wait()
+        for ended in self._ended.values():
+            await ended.wait()
 
     def set_total(self, counted: Counted, value: float) -> None:
         """Take a total that was counted while the command runs."""
-        self._offer(self._reader.set_total(counted, value))
-        self._expect_total()
+        if self._progress:
+            self._progress.set_total(counted, value)
 
     def excerpts(self, *, failed: bool) -> list[Excerpt]:
         """Return standard output and error within the limit; after a failure both, whatever the tool keeps."""
@@ -189,34 +180,30 @@ class _Intake:
         if self._idle_timeout is not None:
             self.idle.deadline = anyio.current_time() + self._idle_timeout
         self._captures[stream].feed(block)
-        if self._echo is not None:
-            self._echo(stream, block)
-        if self._reporter is None:
-            return
-        splitter = self._splitters[stream]
-        self._read(stream, splitter.feed(block))
-        now = anyio.current_time()
-        if splitter.pending and now >= self._glanced_at + GLANCE:
-            self._glanced_at = now
-            self._glance(stream, _UNFINISHED_NUMBER.sub(b"", splitter.pending))
+        if self._progress:
+            self._progress.offer(self._progress.scanner.feed(stream, block, anyio.current_time()))
 
-    def _read(self, stream: Stream, records: list[bytes]) -> None:
-        if self._reporter is not None and records:
-            self._reporter.hear(records[-1])
-            self._offer(self._reader.feed(stream, records))
 
-    def _glance(self, stream: Stream, pending: bytes) -> None:
-        if self._reporter is not None and pending:
-            self._reporter.hear(pending)
-            self._offer(self._reader.preview(stream, pending))
+class _Progress:
+    """A call's scanner joined to its reporter."""
 
-    def _offer(self, reading: Reading | None) -> None:
-        if self._reporter is not None and reading is not None:
+    def __init__(self, call: Call, reporter: Reporter) -> None:
+        self.scanner = Scanner(call.tool.progress, call.texts)
+        self._reporter = reporter
+        self._expect_total()
+
+    def offer(self, reading: Reading | None) -> None:
+        self._reporter.hear(self.scanner.last_record)
+        if reading:
             self._reporter.offer(reading)
 
+    def set_total(self, counted: Counted, value: float) -> None:
+        self.offer(self.scanner.set_total(counted, value))
+        self._expect_total()
+
     def _expect_total(self) -> None:
-        if self._reporter is not None and self._reader.total is not None:
-            self._reporter.expect(self._reader.total)
+        if self.scanner.total is not None:
+            self._reporter.expect(self.scanner.total)
 
 
 async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> EndedBy:
@@ -230,27 +217,14 @@ async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> EndedBy
     return "idle_timeout" if idle.cancelled_caught else "exit"
 
 
-async def _count(
-    counted: Counted, invocation: Invocation, grace: float, supervisor: Supervisor, intake: _Intake
-) -> None:
+async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:
     """Count a total: the first number of the last line that the command prints. Its failure means no total."""
-    output = Capture(COUNT_LIMIT)
-    try:
-        async with supervisor.running(invocation, grace) as process:
-            while block := await process.read("stdout"):
-                output.feed(block)
-            await process.exited()
-            exit_ = await supervisor.end(process, grace)
-    except StartError as exc:
-        logger.warning("no total: %s", exc)
-        return
-    last_line = output.excerpt(COUNT_LIMIT).text.rstrip().rpartition("\n")[2]
-    number = _NUMBER.search(last_line)
-    value = parse_number(number[0]) if number else None
-    if exit_.status == 0 and value:
+    result = await run_call(Call(call.tool, invocation, call.texts, ()), supervisor)
+    value = first_number(result.stdout.text.rstrip().rpartition("\n")[2])
+    if value and result.outcome is None:
         intake.set_total(counted, value)
     else:
-        logger.warning("no total: `%s` ended with %s and printed no number", invocation.program, exit_)
+        logger.warning("%s: no total: %s", call.tool.name, result.outcome or "the last line holds no number above 0")
 
 
 def _outcome(tool: Tool, ended_by: EndedBy, exit_: Exit) -> str:

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
@@ -11,10 +10,8 @@ from typing import Any, Final
 import re2
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
-from cmdtool.errors import ArgumentError
+from cmdtool.errors import ArgumentError, BadValue
 from cmdtool.model import JSONValue, Tool
 from cmdtool.text import clean_line
 
@@ -61,9 +58,8 @@ def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str,
         problems = list(islice(_problems(tool, given), _MOST_PROBLEMS + 1))
     except RecursionError as exc:
         raise ArgumentError("the arguments are nested too deeply") from exc
-    except (Unresolvable, re.error) as exc:
-        reason = clean_line(str(exc), _VALUE_LENGTH)
-        raise ArgumentError(f"the manifest's schema for these arguments cannot be used: {reason}") from exc
+    except OverflowError as exc:
+        raise ArgumentError("a number in the arguments is far too long") from exc
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = ["more problems are not shown"]
     if problems:
@@ -71,6 +67,26 @@ def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str,
     schemas = {name: argument.property_schema for name, argument in tool.arguments.items()}
     filled = {name: given.get(name, schema.get("default")) for name, schema in schemas.items()}
     return {name: value for name, value in filled.items() if value is not None}
+
+
+def find_misfit(schema: Mapping[str, JSONValue], value: JSONValue) -> str | None:
+    """Return why `value` does not fit the schema of an argument; None if it does."""
+    error = next(_Validator(schema).iter_errors(value), None)
+    return error and explain(error)
+
+
+def compile_regexp(pattern: str) -> Any:
+    """Return a schema's `pattern` compiled by RE2: it is linear, and its `$` matches only at the very end.
+
+    Raises:
+        BadValue: RE2 cannot compile it.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(_encode(pattern), options)
+    except re2.error as exc:
+        raise BadValue(exc.args[0].decode(errors="replace")) from exc
 
 
 def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
@@ -89,7 +105,7 @@ def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
     # The schema is text here so that a tool with the same arguments, reloaded, finds its validator again.
     validator = _validator(json.dumps(input_schema(tool) | {"required": []}))
     for error in validator.iter_errors({name: value for name, value in known.items() if name not in unfit}):
-        yield clean_line(f"`{_path(error)}`: {_reason(error)}", _LINE_LENGTH)
+        yield clean_line(f"`{_path(error)}`: {explain(error)}", _LINE_LENGTH)
 
 
 def _why_not_json(value: JSONValue) -> str | None:
@@ -105,35 +121,44 @@ def _why_not_json(value: JSONValue) -> str | None:
 
 @lru_cache(maxsize=256)
 def _validator(schema: str) -> Draft202012Validator:
-    registry: Registry[Any] = Registry()  # an empty one: the default would fetch what `$ref` names
-    return _Validator(json.loads(schema), registry=registry)
+    return _Validator(json.loads(schema))
 
 
 def _check_pattern(
     validator: Draft202012Validator, pattern: str, value: JSONValue, schema: object
 ) -> Iterator[ValidationError]:
-    if validator.is_type(value, "string") and not _finder(pattern)(value):
+    if validator.is_type(value, "string") and not _compiled(pattern).search(_encode(value)):
         yield ValidationError("does not match")
 
 
+def _check_unique(
+    validator: Draft202012Validator, is_wanted: bool, value: JSONValue, schema: object
+) -> Iterator[ValidationError]:
+    """jsonschema's own check takes quadratic time."""
+    if is_wanted and validator.is_type(value, "array") and len({_canonical(item) for item in value}) < len(value):
+        yield ValidationError("not unique")
+
+
 _extend: Callable[..., type[Draft202012Validator]] = extend  # jsonschema's stubs leave it untyped
-_Validator: Final = _extend(Draft202012Validator, {"pattern": _check_pattern})
+_Validator: Final = _extend(Draft202012Validator, {"pattern": _check_pattern, "uniqueItems": _check_unique})
+_compiled: Final = lru_cache(maxsize=256)(compile_regexp)
 
 
-@lru_cache(maxsize=256)
-def _finder(pattern: str) -> Callable[[str], bool]:
-    """Return a search for `pattern` by RE2: it is linear, and its `$` matches only at the very end, as in JSON Schema.
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
-    What RE2 has not, such as look-around, is left to `re`: the manifest's author answers for it.
-    """
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        linear = re2.compile(pattern, options)
-    except re2.error:
-        backtracking = re.compile(pattern)
-        return lambda text: backtracking.search(text) is not None
-    return lambda text: linear.search(text.encode("utf-8", "surrogatepass")) is not None
+
+def _canonical(value: JSONValue) -> str:
+    """Return the same text for values that JSON Schema takes for equal: `1.0` is `1`, `true` is not."""
+    return json.dumps(_whole(value), sort_keys=True)
+
+
+def _whole(value: JSONValue) -> JSONValue:
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _path(error: ValidationError) -> str:
@@ -141,7 +166,8 @@ def _path(error: ValidationError) -> str:
     return f"{name}" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
 
 
-def _reason(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with a value, in one line that is never long."""
     value = _shown(error.instance)
     wanted: Any = error.validator_value
     match error.validator:
@@ -154,6 +180,8 @@ def _reason(error: ValidationError) -> str:
             return f"{value} is not {_shown(wanted)}"
         case "pattern":
             return f"{value} does not match the pattern `{wanted}`"
+        case "uniqueItems":
+            return f"{value} has non-unique elements"
         case "minLength" | "minItems" | "maxLength" | "maxItems" as bound:
             return f"{value} is too {_BOUNDS[bound].format(wanted)}"
         case "anyOf" | "oneOf":

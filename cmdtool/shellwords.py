@@ -7,11 +7,13 @@ from cmdtool.errors import BadValue
 
 HINT: Final = "this is shell syntax: use `shell:`, or quote it if it is meant"
 
+_OPERATOR: Final = r"\|\|?|&&|&|;|\d?>>?|<"
+_EXPANSION: Final = r"`|\$\(|\$\{[^}\s]*\}?|\$[A-Za-z_]\w*"
 _TOKEN: Final = re.compile(
-    r"""
+    rf"""
       (?P<quoted> '[^']*' | "(?:\\.|[^"\\])*" | \\. )
     | (?P<open> ['"] | \\\Z )
-    | (?P<shell> \|\|? | && | & | ; | \d?>>? | < | ` | \* | (?<!\S)~/? | \$\( | \$\{[^}\s]*\}? | \$[A-Za-z_]\w* )
+    | (?P<shell> {_OPERATOR} | {_EXPANSION} | \* | (?<!\S)~/? )
     | (?P<end> \n )
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -20,8 +22,6 @@ _WORD: Final = re.compile(r"""(?:[^\s'"\\]|'[^']*'|"(?:\\.|[^"\\])*"|\\.)+""", r
 _QUOTE: Final = re.compile(r"""'([^']*)'|"((?:\\.|[^"\\])*)"|\\(.)""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\([$`\"\\\n])")
 _CONTINUED: Final = "\\\n"
-_OPERATOR: Final = re.compile(r"\|\|?|&&|&|;|\d?>>?|<", re.ASCII)
-_EXPANSION: Final = re.compile(r"`|\$\(|\$\{[^}\s]*\}?|\$[A-Za-z_]\w*", re.ASCII)
 
 
 def split_command(text: str) -> list[str]:
@@ -55,7 +55,7 @@ def find_shell_syntax(element: str, *, is_program: bool) -> str | None:
     """Return what only a shell would act on in one element of a list that was written without quotes."""
     if not is_program and element.startswith("~/"):
         return element
-    found = _OPERATOR.fullmatch(element) or _EXPANSION.search(element)
+    found = re.fullmatch(_OPERATOR, element, re.ASCII) or re.search(_EXPANSION, element, re.ASCII)
     return found[0] if found else None
 
 

@@ -7,11 +7,12 @@ import re
 from typing import Final
 
 _STRING_END: Final = r"(?:\x07|\x1b\\|\x9c)"
+_NO_STRING: Final = r"\x07\x1b\x90\x98\x9c-\x9f"  # without what opens another, so that no search is quadratic
 _ESCAPES: Final = re.compile(
     rf"""
       (?:\x1b\[|\x9b)[0-?]*[ -/]*(?P<final>[@-~]?)                 # CSI
-    | (?:\x1b\]|\x9d)[^\x07\x1b\x9c\r\n]*{_STRING_END}             # OSC: titles, links
-    | (?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*{_STRING_END}   # DCS, SOS, PM, APC
+    | (?:\x1b\]|\x9d)[^{_NO_STRING}\r\n]*{_STRING_END}             # OSC: titles, links
+    | (?:\x1b[PX^_]|[\x90\x98\x9e\x9f])[^{_NO_STRING}]*{_STRING_END}   # DCS, SOS, PM, APC
     | \x1b[\ -/]*[0-~]?                                            # charsets, two-byte and lone escapes
     """,
     re.VERBOSE,
@@ -36,7 +37,7 @@ def clean(text: str) -> str:
 
 def clean_line(text: str, limit: int = 200) -> str:
     """Return `text` cleaned, on one line, without outer whitespace, and cut with `…` to at most `limit` characters."""
-    lines = (line.strip() for line in clean(text).splitlines())
+    lines = (line.strip() for line in clean(text[: limit * 10]).splitlines())  # of megabytes only the start is shown
     line = " ".join(filter(None, lines)).replace("\t", " ")
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

@@ -17,6 +17,7 @@ _SPAN_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 _CLOCK: Final = re.compile(r"(?:(\d+):)?(\d+):(\d\d(?:\.\d+)?)", re.ASCII)
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
 _PLAIN: Final = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_FIRST: Final = re.compile(r"(?P<digits>\d[\d.,]*)[\w.,:]*", re.ASCII)
 
 MAX_NUMBER_LENGTH: Final = 20
 """Characters of a printed number that are believed; more is garbage or an attack."""
@@ -41,6 +42,15 @@ def parse_number(text: str) -> float | None:
     if size := _SIZE.fullmatch(text):  # before spans: a bare `5m` is five megabytes
         return _bytes(size)
     return _seconds(text) if _SPAN.fullmatch(text) else None
+
+
+def first_number(text: str) -> float | None:
+    """Return the first number in `text`, with its unit where it has one: 1.5 MiB of `1.5M ./folder`."""
+    found = _FIRST.search(text)
+    if found is None:
+        return None
+    number = parse_number(found[0].rstrip(".,:"))
+    return parse_number(found["digits"].rstrip(".,")) if number is None else number
 
 
 def parse_duration(value: object) -> float:

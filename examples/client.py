@@ -88,6 +88,8 @@ async def call_all(client: Client, calls: dict[str, dict[str, object]], console:
                 bars.update(bar, completed=progress, total=total, message=(message or "")[:50])
 
             results[name] = await client.call_tool(name, arguments, progress_callback=show)
+            bars.update(bar, total=bars.tasks[bar].total or bars.tasks[bar].completed)
+            bars.stop_task(bar)
 
         async with anyio.create_task_group() as tasks:
             for name, arguments in calls.items():

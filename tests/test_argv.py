@@ -60,7 +60,7 @@ HOST = FakeHost()
 
 
 def make_tool(command: object = None, arguments: Mapping[str, object] | None = None, **keys: object) -> Tool:
-    given = {"name": "tool", "folder": "/srv", "path": (), "inherit_env": (), "arguments": arguments or {}}
+    given = {"name": "tool", "folder": "/srv", "arguments": arguments or {}}
     return Tool.model_validate({**given, **({} if command is None else {"command": command}), **keys})
 
 

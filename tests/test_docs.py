@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from cmdtool import model
 from cmdtool.library import builtin_parser, builtin_parsers
-from cmdtool.manifest import check
+from cmdtool.manifest import Source, check
 from cmdtool.model import Model
 
 ROOT = Path(__file__).parent.parent
@@ -130,7 +130,7 @@ def help_text(command: Path, *subcommand: str) -> str:
 
 @pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "yaml")], ids=str)
 def test_every_manifest_shown_has_no_problem(block: Block) -> None:
-    manifest, problems = check([(str(block), "/", whole_manifest(block.text))], builtin_parsers())
+    manifest, problems = check([Source(str(block), "/", whole_manifest(block.text))], builtin_parsers())
     assert manifest is not None, problems
     assert problems == []
 

@@ -13,7 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from cmdtool.library import builtin_parsers
-from cmdtool.manifest import check, manifest_schema
+from cmdtool.manifest import Source, check, manifest_schema
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -32,7 +32,7 @@ def run(file: str, *words: str, cwd: Path = EXAMPLES) -> dict[str, Any]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_an_example_has_no_problem_and_no_warning(file: Path) -> None:
-    manifest, problems = check([(file.name, str(file.parent), file.read_text("utf-8"))], builtin_parsers())
+    manifest, problems = check([Source(file.name, str(file.parent), file.read_text("utf-8"))], builtin_parsers())
     assert manifest is not None, problems
     assert problems == []
 
@@ -47,7 +47,7 @@ def test_an_example_fits_the_schema_that_editors_use(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_an_example_tells_a_model_what_each_tool_does(file: Path) -> None:
-    manifest, _ = check([(file.name, str(file.parent), file.read_text("utf-8"))], builtin_parsers())
+    manifest, _ = check([Source(file.name, str(file.parent), file.read_text("utf-8"))], builtin_parsers())
     assert manifest is not None
     assert [name for name, tool in manifest.tools.items() if not tool.description] == []
 

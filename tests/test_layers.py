@@ -10,8 +10,8 @@ ROOT = Path(cmdtool.__file__).parent
 
 # fmt: off
 LAYERS = [
-    "__init__", "errors", "values text", "template shellwords", "model", "records patterns", "readings",
-    "progress manifest schema argv", "library host process output sinks", "reporter", "run", "server", "commands",
+    "__init__", "errors", "values text", "template shellwords", "model", "records patterns schema", "readings",
+    "scanner", "progress manifest argv", "library host process output sinks", "reporter", "run", "server", "commands",
     "cli", "__main__",
 ]
 # fmt: on

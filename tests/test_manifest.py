@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from cmdtool.errors import ArgumentError, ManifestError, StartError
 from cmdtool.library import builtin_parsers
-from cmdtool.manifest import check, load, load_parser, manifest_schema, resolve_progress
+from cmdtool.manifest import Source, check, load, load_parser, manifest_schema, resolve_progress
 from cmdtool.model import Choice, Counted, Group, Manifest, Tool
 from cmdtool.template import Template
 
@@ -16,7 +16,7 @@ from .test_manifest_mistakes import HERE, MISTAKES
 
 
 def read(text: str) -> Manifest:
-    return load([("tools.yaml", "/work", text)], builtin_parsers())
+    return load([Source("tools.yaml", "/work", text)], builtin_parsers())
 
 
 def read_tool(body: str) -> Tool:
@@ -244,14 +244,16 @@ def test_what_is_sound_has_no_problem(body: str) -> None:
 
 
 def test_several_files_keep_their_own_defaults_parsers_and_folders() -> None:
-    one = ("one.yaml", "/one", "defaults: {timeout: 1}\npath: [x]\ntools: {a: {command: ls}}\n")
-    two = ("two.yaml", "/two", "parsers: {p: '(\\d+)%'}\nconcurrency: 2\ntools: {b: {command: ls, progress: p}}\n")
+    one = Source("one.yaml", "/one", "defaults: {timeout: 1}\npath: [x]\ntools: {a: {command: ls}}\n")
+    two = Source(
+        "two.yaml", "/two", "parsers: {p: '(\\d+)%'}\nconcurrency: 2\ntools: {b: {command: ls, progress: p}}\n"
+    )
     manifest = load([one, two], {})
     a, b = manifest.tools.values()
     assert (a.folder, a.timeout, a.path) == ("/one", 1, ("x",))
     assert (b.folder, b.timeout, b.path, len(b.progress.rules)) == ("/two", 21600, (), 1)
     assert (manifest.concurrency, manifest.server.name) == (2, "cmdtool")
-    _, [problem] = check([two, ("three.yaml", "/", "tools: {c: {command: ls, progress: p}}")], {})
+    _, [problem] = check([two, Source("three.yaml", "/", "tools: {c: {command: ls, progress: p}}")], {})
     assert (problem.file, problem.message) == ("three.yaml", "there is no parser `p`")
 
 
@@ -263,17 +265,38 @@ def test_load_raises_with_every_problem() -> None:
 
 
 def test_a_missing_program_is_a_problem_where_its_command_stands() -> None:
-    def find(tool: Tool) -> str:
+    def find(tool: Tool, *, runs: Counted | None = None) -> str:
         if tool.name == "a":
             raise StartError("the program `sl` was not found")
         return "/bin/ls"
 
     text = "tools:\n  a:\n    command: sl\n  b: {command: ls}\n  c: {comand: sl}\n"
-    _, problems = check([("tools.yaml", "/work", text)], {}, find)
+    _, problems = check([Source("tools.yaml", "/work", text)], {}, find)
     assert [(problem.line, problem.column, problem.message) for problem in problems] == [
         (3, 14, "the program `sl` was not found"),
         (5, 7, "unknown key"),
     ]
+
+
+def test_a_missing_program_of_a_counted_total_is_a_warning_where_it_stands() -> None:
+    def find(tool: Tool, *, runs: Counted | None = None) -> str:
+        if runs and runs.command and str(runs.command[0]) == "cw":
+            raise StartError("the program `cw` was not found")
+        return "/bin/ls"
+
+    text = """\
+parsers: {p: {rules: [{pattern: x, total: {command: [cw, -c, [a], {if: x, then: b}]}}]}}
+tools:
+  a: {command: 'ls {x}', progress: {total: {command: wc}, rules: [{pattern: x, total: {command: cw}}]}}
+  b: {command: 'ls {x}', progress: p, arguments: {x: {}}}
+"""
+    manifest, problems = check([Source("tools.yaml", "/work", text)], {}, find)
+    assert manifest is not None
+    assert [problem.severity for problem in problems] == ["warning", "warning"]
+    lines = text.splitlines()
+    places = [lines[problem.line - 1][problem.column - 1 :] for problem in problems]
+    assert [place[:3] for place in places] == ["[cw", "cw}"]
+    assert problems[0].message == "there will be no total: the program `cw` was not found"
 
 
 # --- one progress, one parser ---

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from cmdtool.errors import Problem
 from cmdtool.library import builtin_parsers
-from cmdtool.manifest import check
+from cmdtool.manifest import Source, check
 
 HERE = "«"
 """Stands before the place where the problem must be."""
 
 
 def problems_of(text: str) -> list[Problem]:
-    return check([("tools.yaml", "/work", text)], builtin_parsers())[1]
+    return check([Source("tools.yaml", "/work", text)], builtin_parsers())[1]
 
 
 def tool(body: str) -> str:
@@ -202,6 +202,18 @@ MISTAKES = {
         "unknown key",
         "did you mean `pattern`?",
     ),
+    "an unknown key of a total that is counted": (
+        tool("command: ls\nprogress: {total: {command: a, «counted: b}, rules: ['x']}"),
+        "tools.a.progress.total.counted",
+        "unknown key",
+        "known here: command, shell",
+    ),
+    "an unknown key of a choice": (
+        tool("command: [ls, {if: x, then: y, «choice: {z: 1}}]\narguments: {x: {}}"),
+        "tools.a.command[1].choice",
+        "unknown key",
+        "known here: if, then, else",
+    ),
     "a rule that is no list": (
         tool("command: ls\nprogress: {«pattern: 'x', stream: stdout}"),
         "tools.a.progress.pattern",
@@ -340,6 +352,18 @@ MISTAKES = {
         tool("command: ls {x}\narguments: {x: {pattern: «'('}}"),
         "tools.a.arguments.x.pattern",
         "not a regular expression",
+        "",
+    ),
+    "a schema's pattern that looks around": (
+        tool("command: ls {x}\narguments: {x: {propertyNames: {pattern: «'(?!x)'}}}"),
+        "tools.a.arguments.x.propertyNames.pattern",
+        "not a regular expression of RE2",
+        "",
+    ),
+    "a keyword that would take too long": (
+        tool("command: ls {x}\narguments: {x: {type: object, «patternProperties: {'^x': {}}}}"),
+        "tools.a.arguments.x.patternProperties",
+        "not available",
         "",
     ),
     "an argument of a shell that changes it": (
@@ -512,15 +536,15 @@ def test_nothing_follows_from_a_mistake_that_is_reported() -> None:
 
 
 def test_a_name_that_clients_may_refuse_is_a_warning() -> None:
-    manifest, [problem] = check([("tools.yaml", "/work", "tools: {a.b: {command: ls}}")], {})
+    manifest, [problem] = check([Source("tools.yaml", "/work", "tools: {a.b: {command: ls}}")], {})
     assert manifest is not None
     assert problem.severity == "warning"
     assert str(problem).startswith("warning: tools.yaml:1:9: tools.a.b: some clients refuse")
 
 
 def test_a_tool_in_two_files_is_an_error_that_names_both_lines() -> None:
-    first = ("one.yaml", "/work", "server: {name: x}\ntools:\n  a: {command: ls}\n")
-    second = ("two.yaml", "/work", "tools:\n  b: {command: ls}\n  a: {command: ls}\nserver: {name: y}\n")
+    first = Source("one.yaml", "/work", "server: {name: x}\ntools:\n  a: {command: ls}\n")
+    second = Source("two.yaml", "/work", "tools:\n  b: {command: ls}\n  a: {command: ls}\nserver: {name: y}\n")
     _, problems = check([first, second], {})
     assert [(problem.file, problem.line, problem.column, problem.message) for problem in problems] == [
         ("two.yaml", 3, 3, "`tools.a` stands in one.yaml:3 already"),
@@ -544,7 +568,7 @@ YAML_LIKE = st.lists(st.one_of(st.sampled_from(LINES), st.text(alphabet="ab:-[]{
 @given(st.one_of(st.text(), YAML_LIKE.map("\n".join)))
 @settings(deadline=None, max_examples=300)
 def test_no_text_makes_the_check_raise(text: str) -> None:
-    manifest, problems = check([("tools.yaml", "/work", text)], builtin_parsers())
+    manifest, problems = check([Source("tools.yaml", "/work", text)], builtin_parsers())
     assert (manifest is None) == any(problem.severity == "error" for problem in problems)
     assert all(str(problem) for problem in problems)
 

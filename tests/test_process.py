@@ -106,8 +106,8 @@ async def test_the_environment_is_exactly_what_was_asked() -> None:
         assert sorted((await read_all(process)).splitlines()) == [b"A=1", b"B=two"]
 
 
-async def test_leaving_the_block_ends_the_whole_group() -> None:
-    async with Supervisor().running(shell("sleep 300 & echo $!; sleep 300"), grace=1) as process:
+async def test_leaving_the_block_ends_the_whole_session() -> None:
+    async with Supervisor().running(shell("set -m; sleep 300 & echo $!; sleep 300"), grace=1) as process:
         child = int(await read_line(process))
         assert is_running(child)
     assert not is_running(child)
@@ -144,7 +144,7 @@ async def test_a_command_that_ignores_sigterm_is_killed_after_its_grace() -> Non
 async def test_a_stopped_command_is_continued_so_that_it_can_end() -> None:
     supervisor = Supervisor()
     async with supervisor.running(shell("kill -STOP $$; sleep 300"), grace=30) as process:
-        await until(lambda: psutil.Process(process.group).status() == psutil.STATUS_STOPPED)
+        await until(lambda: psutil.Process(process.session).status() == psutil.STATUS_STOPPED)
         with anyio.fail_after(10):
             assert await supervisor.end(process, 30) == Exit(None, "SIGTERM")
 

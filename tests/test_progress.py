@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdtool.model import ProgressSpec
-from cmdtool.progress import ALMOST, NOTHING, ProgressTracker, Update, format_elapsed
+from cmdtool.progress import ALMOST, NOTHING, SPACING, ProgressTracker, Update, format_elapsed
 from cmdtool.readings import Reading
 
 
@@ -121,7 +121,8 @@ def test_stages_map_their_own_fraction_into_their_share() -> None:
 
 def test_an_unknown_or_earlier_stage_holds_with_its_name_as_message() -> None:
     tracked = tracker(stages={"one": 1, "two": 1})
-    sent = send_all(tracked, [reading(1, 2, "two", "two"), reading(1, 2, "x", "x"), reading(1, 2, "one", "one")])
+    steps = [reading(1, 2, "two", "two"), reading(1, 2, "held", "x"), reading(1, 2, "held", "one")]
+    sent = send_all(tracked, steps)
     assert [update.message for update in sent] == ["two", "x", "one"]
     assert sent[0].progress == 75
     assert all(75 < update.progress < 75.001 for update in sent[1:])
@@ -134,8 +135,8 @@ def test_at_most_one_update_an_interval_and_the_newest_wins() -> None:
     tracked.offer(reading(2, 100))
     assert tracked.take(0.05) is None
     tracked.offer(reading(3, 100))
-    assert math.isclose(tracked.wait(0.05), 0.05)
-    assert tracked.take(0.1) == Update(3, 100, "")
+    assert math.isclose(tracked.wait(0.05), SPACING - 0.05)
+    assert tracked.take(SPACING) == Update(3, 100, "")
 
 
 def test_silence_is_broken_by_signs_of_life_that_real_numbers_can_follow() -> None:
@@ -159,6 +160,43 @@ def test_a_sign_of_life_after_a_determinate_reading_creeps() -> None:
     assert 50 < life.progress < 50.001
 
 
+def test_life_signs_never_come_faster_than_updates_may() -> None:
+    tracked = tracker(heartbeat="10ms")
+    sent = [number for number in range(200) if tracked.take(number / 100)]
+    assert len(sent) <= 19
+    assert all(after - before >= 11 for before, after in pairwise(sent))
+
+
+def test_the_same_reading_over_and_over_does_not_silence_the_signs_of_life() -> None:
+    tracked = tracker(heartbeat="1s")
+    sent = []
+    for tenth in range(31):
+        tracked.offer(reading(50, 100, "50%"))
+        tracked.hear(b"50%")
+        if update := tracked.take(tenth / 10 * 1.2):
+            sent.append(update)
+    assert [update.message for update in sent] == ["50%", "1s elapsed · 50%", "2s elapsed · 50%", "3s elapsed · 50%"]
+
+
+def test_a_heartbeat_shorter_than_the_interval_sends_the_waiting_reading() -> None:
+    tracked = tracker(interval="4s", heartbeat="1s")
+    tracked.offer(reading(1, 100))
+    tracked.take(0.0)
+    tracked.offer(reading(2, 100))
+    assert tracked.take(1.0) == Update(2, 100, "")
+
+
+def test_a_total_seen_only_after_a_sign_of_life_completes_a_success() -> None:
+    tracked = tracker(heartbeat="1s")
+    tracked.take(1.0)
+    tracked.offer(reading(None, 50, "total 50"))
+    first = tracked.take(2.0)
+    assert first is not None
+    assert first.total == 50
+    assert first.progress < 50 * NOTHING
+    assert tracked.finish(success=True, now=3.0) == Update(50, 50, "total 50")
+
+
 def test_a_message_alone_is_carried_by_a_sign_of_life() -> None:
     tracked = tracker()
     tracked.say("waiting for a free slot, next in line")
@@ -169,7 +207,8 @@ def test_elapsed_time_is_short() -> None:
     assert [format_elapsed(s) for s in (0, 59.9, 200, 3900)] == ["0s", "59s", "3m20s", "1h05m"]
 
 
-sizes = st.floats(min_value=0, max_value=1e20, allow_nan=False) | st.integers(0, 1000).map(float)
+# What a program can print in the 20 characters of a number that are believed.
+sizes = st.just(0.0) | st.floats(min_value=1e-18, max_value=1e20) | st.integers(0, 1000).map(float)
 
 
 @given(

@@ -217,8 +217,8 @@ def test_the_total_of_a_rule_holds_from_its_match_on() -> None:
 
 
 def test_a_counted_total_is_used_when_it_arrives() -> None:
-    counting = Reader(spec({"command": ["wc", "-l"]}))
-    (counted,) = counting.counted
+    counted = Counted.model_validate({"command": ["wc", "-l"]})
+    counting = Reader(spec(counted))
     assert numbers(counting, "...") == (3, None)
     assert counting.set_total(counted, 0) is None
     assert counting.set_total(counted, 12) == Reading(3, 12, "...", None)
@@ -226,10 +226,9 @@ def test_a_counted_total_is_used_when_it_arrives() -> None:
 
 
 def test_a_counted_total_of_a_rule_is_used_from_its_match_on() -> None:
-    count = {"shell": "ls | wc -l"}
+    count = Counted(shell="ls | wc -l")
     rules = reader(r"\.", {"pattern": "second", "total": count}, {"pattern": "also", "total": count})
-    assert rules.counted == (Counted(shell="ls | wc -l"),)
-    assert rules.set_total(rules.counted[0], 5) is None
+    assert rules.set_total(count, 5) is None
     assert numbers(rules, ".") == (1, None)
     assert numbers(rules, "second") == (1, 5)
 

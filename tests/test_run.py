@@ -1,6 +1,5 @@
 import os
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -10,7 +9,7 @@ import pytest
 from cmdtool.errors import ArgumentError
 from cmdtool.host import LocalHost
 from cmdtool.model import Stream, Tool
-from cmdtool.process import Supervisor
+from cmdtool.process import Exit, Supervisor
 from cmdtool.progress import Update
 from cmdtool.reporter import reporting
 from cmdtool.run import RunResult, prepare, run_call
@@ -64,7 +63,7 @@ async def watch(called: Tool, arguments: Mapping[str, object] | None = None) -> 
 
 async def test_a_plain_success_has_output_and_no_outcome() -> None:
     result = await run(tool("echo out; echo err >&2"))
-    assert (result.success, result.outcome, result.exit.status) == (True, None, 0)
+    assert (result.success, result.outcome, result.exit) == (True, None, Exit(0, None))
     assert (result.stdout.text, result.stderr.text) == ("out\n", "err\n")
 
 
@@ -83,8 +82,9 @@ async def test_a_time_limit_keeps_the_output_so_far_and_names_the_key() -> None:
 
 
 async def test_output_puts_off_the_idle_limit() -> None:
-    result = await run(tool("for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done; sleep 300", idle_timeout="500ms"))
+    result = await run(tool("for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done; sleep 300", idle_timeout="2s"))
     assert result.ended_by == "idle_timeout"
+    assert result.duration > 4
     assert result.stdout.text == "1\n2\n3\n4\n5\n6\n"
 
 
@@ -109,15 +109,13 @@ async def test_bad_arguments_are_refused_before_anything_starts() -> None:
 
 async def test_every_block_is_echoed_as_it_comes() -> None:
     echoed: list[tuple[Stream, bytes]] = []
+
+    async def echo(stream: Stream, block: bytes) -> None:
+        echoed.append((stream, block))
+
     call = prepare(tool("printf 'a\\r\\033[1mb'; printf c >&2"), {}, LocalHost())
-    await run_call(call, Supervisor(), echo=lambda stream, block: echoed.append((stream, block)))
+    await run_call(call, Supervisor(), echo=echo)
     assert sorted(echoed) == [("stderr", b"c"), ("stdout", b"a\r\x1b[1mb")]
-
-
-async def test_a_number_at_the_edge_of_a_write_is_not_read_before_its_end() -> None:
-    parts = "printf 1; sleep 0.01; printf '2%%\\n'; sleep 0.15; printf '5'; printf '0%%'; sleep 0.3"
-    updates = await watch(tool(parts, progress=r"(\d+)%"))
-    assert [update.progress for update in updates] == [12, 50, 100]
 
 
 async def test_a_row_of_dots_that_never_pauses_is_counted_as_it_grows() -> None:
@@ -136,6 +134,12 @@ async def test_a_failing_count_means_no_total() -> None:
     rules = {"rules": [r"^(?P<progress>\d+)$"], "total": {"shell": "echo 5; exit 1"}}
     updates = await watch(tool("echo 1; sleep 0.2; echo 2", progress=rules))
     assert [(update.progress, update.total) for update in updates] == [(1, None), (2, None)]
+
+
+async def test_a_count_that_complains_at_length_still_counts() -> None:
+    rules = {"rules": [r"^(?P<progress>\d+)$"], "total": {"shell": "head -c 300000 /dev/zero >&2; echo 3"}}
+    updates = await watch(tool("sleep 1; echo 1; sleep 0.5; echo 2", progress=rules))
+    assert (updates[-1].progress, updates[-1].total) == (3, 3)
 
 
 async def test_counting_ends_with_the_call(tmp_path: Path) -> None:
@@ -162,25 +166,6 @@ async def test_a_stopped_client_slows_nothing_and_gets_the_newest_when_it_resume
             sink.resumed.set()
     assert result.success
     assert [update.progress for update in sink.updates][1:] == [100]
-
-
-async def test_updates_increase_and_come_at_most_ten_a_second() -> None:
-    times: list[float] = []
-
-    class Clocked(Kept):
-        async def send(self, update: Update) -> None:
-            times.append(anyio.current_time())
-            await super().send(update)
-
-    sink = Clocked()
-    called = tool("for i in $(seq 1 100); do echo $i%; sleep 0.01; done", progress=r"(\d+)%")
-    async with reporting(called.progress, sink) as reporter:
-        assert reporter is not None
-        result = await run_call(prepare(called, {}, LocalHost()), Supervisor(), reporter=reporter)
-        reporter.finish(success=result.success)
-    assert all(before.progress < after.progress for before, after in pairwise(sink.updates))
-    # The completion may follow the newest reading at once.
-    assert all(after - before > 0.099 for before, after in pairwise(times[:-1]))
 
 
 async def test_a_flood_leaves_memory_bounded() -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from cmdtool.errors import ArgumentError
+from cmdtool.errors import ArgumentError, BadValue
 from cmdtool.model import JSONValue, Tool
-from cmdtool.schema import check_arguments, input_schema
+from cmdtool.schema import check_arguments, compile_regexp, find_misfit, input_schema
 
 TEXT = st.text("ab-{}\n\0\u20ac\ud800", max_size=5)
 SCALAR = st.none() | st.booleans() | st.integers(-2, 12) | st.floats() | TEXT
@@ -17,7 +17,7 @@ JSON = SCALAR | st.lists(SCALAR, max_size=4) | st.dictionaries(TEXT, SCALAR, max
 
 
 def make_tool(arguments: Mapping[str, object]) -> Tool:
-    given = {"name": "tool", "folder": "/srv", "path": (), "inherit_env": (), "command": ["tool"]}
+    given = {"name": "tool", "folder": "/srv", "command": ["tool"]}
     return Tool.model_validate({**given, "arguments": arguments})
 
 
@@ -165,10 +165,30 @@ def test_a_pattern_that_backtracks_does_not_stall() -> None:
     assert time.perf_counter() - started < 1
 
 
-def test_a_pattern_that_looks_around_still_works() -> None:
-    tool = make_tool({"x": {"type": "string", "pattern": "^(?!-)"}})
-    assert check_arguments(tool, {"x": "a"}) == {"x": "a"}
-    assert problems(tool, {"x": "-a"}) == ['`x`: "-a" does not match the pattern `^(?!-)`']
+UNIQUE = make_tool({"x": {"type": "array", "uniqueItems": True}})
+
+
+def test_unique_items_do_not_stall() -> None:
+    items = [{"k": number} for number in range(30_000)]
+    started = time.perf_counter()
+    assert check_arguments(UNIQUE, {"x": items}) == {"x": items}
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("items", [[1, 1.0], [0.0, -0.0], [[{"a": 1, "b": 2}], [{"b": 2.0, "a": 1}]], [None, None]])
+def test_equal_items_are_not_unique(items: list[JSONValue]) -> None:
+    [line] = problems(UNIQUE, {"x": items})
+    assert line.endswith(" has non-unique elements")
+
+
+def test_what_only_looks_equal_is_unique() -> None:
+    items = [1, True, "1", "true", [1], [True], {"a": 1}, {"a": True}, 1.5, 0, False, None, "", [], {}]
+    assert check_arguments(UNIQUE, {"x": items}) == {"x": items}
+
+
+def test_a_number_that_no_float_holds_is_refused_where_one_is_needed() -> None:
+    tool = make_tool({"x": {"type": "integer", "multipleOf": 0.5}})
+    assert problems(tool, {"x": 10**400}) == ["a number in the arguments is far too long"]
 
 
 def test_lone_surrogates_do_not_break_the_check() -> None:
@@ -182,14 +202,36 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
     assert problems(make_tool({"x": {}}), {"x": deep}) == ["`x`: nested too deeply"]
 
 
-@pytest.mark.parametrize("schema", [{"$ref": "http://127.0.0.1:9/x"}, {"$ref": "#/none"}, {"pattern": "("}])
-def test_a_schema_that_cannot_be_used_is_an_error_and_nothing_is_fetched(schema: dict[str, JSONValue]) -> None:
-    [line] = problems(make_tool({"x": schema}), {"x": "a"})
-    assert line.startswith("the manifest's schema for these arguments cannot be used: ")
+@pytest.mark.parametrize("depth", [100, 400, 800, 5_000])
+def test_what_the_check_itself_finds_too_deep_is_refused(depth: int) -> None:
+    deep: JSONValue = []
+    for _ in range(depth):
+        deep = [deep]
+    message = ""
+    try:
+        check_arguments(UNIQUE, {"x": deep})
+    except ArgumentError as exc:
+        message = str(exc)
+    assert message.endswith("nested too deeply") or (not message and depth < 5_000)
 
 
-def test_a_schema_that_refers_to_itself_does_not_crash() -> None:
-    assert problems(make_tool({"x": {"$ref": "#/properties/x"}}), {"x": 1}) == ["the arguments are nested too deeply"]
+@pytest.mark.parametrize(
+    ("schema", "value", "reason"),
+    [
+        ({"type": "integer"}, 1, None),
+        ({"type": "integer"}, "1", 'expected an integer, found "1"'),
+        ({"pattern": r"\A\p{L}+\z"}, "é", None),
+        ({"pattern": "^a$"}, "b", '"b" does not match the pattern `^a$`'),
+    ],
+)
+def test_a_misfit_is_put_into_words(schema: dict[str, JSONValue], value: JSONValue, reason: str | None) -> None:
+    assert find_misfit(schema, value) == reason
+
+
+@pytest.mark.parametrize("pattern", ["(", "^(?!-)", r"(a)\1"])
+def test_a_pattern_that_re2_cannot_compile_is_refused(pattern: str) -> None:
+    with pytest.raises(BadValue):
+        compile_regexp(pattern)
 
 
 def test_formats_are_annotations() -> None:

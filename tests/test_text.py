@@ -82,3 +82,8 @@ def test_a_long_line_is_cut_with_an_ellipsis() -> None:
     assert clean_line("x" * 200) == "x" * 200
     assert clean_line("x" * 201) == "x" * 199 + "…"
     assert clean_line("abcdef", limit=4) == "abc…"
+
+
+@pytest.mark.parametrize("opener", ["\x9d", "\x90", "\x1b]", "\x1bP", "\x1b[", "\x9b"])
+def test_openers_of_strings_that_never_end_cost_no_more_than_other_text(opener: str) -> None:
+    assert clean(opener * 300_000 + "end") in ("end", "nd")  # a quadratic search would take minutes

@@ -9,6 +9,7 @@ from cmdtool.errors import BadValue
 from cmdtool.values import (
     MAX_NUMBER_LENGTH,
     describe,
+    first_number,
     is_unquoted_hole,
     parse_duration,
     parse_number,
@@ -122,3 +123,20 @@ def test_a_hole_without_quotes_is_known_for_what_it_is() -> None:
 )
 def test_the_hint_says_how_text_is_written(value: object, hint: str) -> None:
     assert hint in quoting_hint(value) if hint else quoting_hint(value) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        ("4 files", 4),
+        ("1.5M ./folder", 1.5 * 2**20),
+        ("0:10:34.53", 634.53),
+        ("10, all files", 10),
+        ("  1,234 of them", 1234),
+        ("12files", 12),
+        ("none", None),
+        ("", None),
+    ],
+)
+def test_the_first_number_of_a_line_is_read_with_its_unit(line: str, number: float | None) -> None:
+    assert first_number(line) == number

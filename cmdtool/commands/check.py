@@ -9,6 +9,7 @@ from typing import Final
 from cmdtool import manifest
 from cmdtool.argv import find_program
 from cmdtool.commands.files import read_files
+from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
 from cmdtool.model import Tool
@@ -20,7 +21,7 @@ def check(paths: Sequence[Path]) -> int:
     """Print problems on standard error; without errors, a line for each tool on standard output.
 
     Raises:
-        FileError: a file cannot be read.
+        CmdtoolError: a file cannot be read.
     """
     find = partial(find_program, resolve=LocalHost())
     checked, problems = manifest.check(read_files(paths), builtin_parsers(), find)
@@ -31,16 +32,10 @@ def check(paths: Sequence[Path]) -> int:
         sys.stderr.write(f"{errors} error{'s' if errors > 1 else ''}\n")
         return FAILED
     for tool in checked.tools.values():
-        sys.stdout.write(f"{tool.name}: {find(tool)}{_show_holes(tool)}, progress: {_show_progress(tool)}\n")
+        sys.stdout.write(f"{tool.name}: {find(tool)}{_show_holes(tool)}, progress: {show_progress(tool)}\n")
     return 0
 
 
 def _show_holes(tool: Tool) -> str:
     hole = "{{{}}}" if tool.shell is None else "${}"
     return "".join(f" {hole.format(name)}" for name in tool.arguments)
-
-
-def _show_progress(tool: Tool) -> str:
-    rules = len(tool.progress.rules)
-    own = f"{rules} rule{'s' if rules > 1 else ''}" if rules else "signs of life only"
-    return tool.progress.parser or own

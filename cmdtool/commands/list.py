@@ -16,7 +16,7 @@ def list_tools(paths: Sequence[Path]) -> int:
     table = Table("tool", "arguments", "progress", "description", box=None, header_style="bold", pad_edge=False)
     for tool in read_manifest(paths).tools.values():
         arguments = "\n".join(_show_argument(name, argument) for name, argument in tool.arguments.items())
-        table.add_row(tool.name, arguments, _show_progress(tool), tool.description or tool.title or "")
+        table.add_row(tool.name, arguments, show_progress(tool), tool.description or tool.title or "")
     Console().print(table, markup=False)
     return 0
 
@@ -28,8 +28,7 @@ def _show_argument(name: str, argument: Argument) -> str:
     return f"{name}{'' if argument.is_required else '?'}: {kind}{default}"
 
 
-def _show_progress(tool: Tool) -> str:
-    progress = tool.progress
-    if progress.parser:
-        return progress.parser
-    return ", ".join(rule.pattern for rule in progress.rules) or "-"
+def show_progress(tool: Tool) -> str:
+    """Return how a tool's progress is read."""
+    patterns = ", ".join(rule.pattern for rule in tool.progress.rules)
+    return tool.progress.parser or patterns or "signs of life only"

@@ -5,8 +5,10 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,7 +22,7 @@ from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import resolve_progress
 from cmdtool.model import JSONValue, Stream, Tool
-from cmdtool.process import Supervisor
+from cmdtool.process import Supervisor, reset_signals
 from cmdtool.reporter import reporting
 from cmdtool.run import Call, RunResult, prepare, run_call
 from cmdtool.sinks.terminal import TerminalSink
@@ -53,7 +55,11 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     tools = read_manifest(paths).tools
     tool = tools.get(name)
     if tool is None:
-        raise ArgumentError(f"there is no tool `{name}`\nhint: the tools are {', '.join(tools)}")
+        near = get_close_matches(name, tools, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"the tools are {', '.join(tools)}"
+        raise ArgumentError(
+            f"there is no tool `{name}`\nhint: {hint}\nhint: a command is run by `cmdtool run -- {name}`"
+        )
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
     return _run(tool, arguments, options)
 
@@ -92,12 +98,13 @@ def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, JSONValue]:
         schema = tool.arguments[name].property_schema if name in tool.arguments else {}
         text = _read_value(name, text)
         if schema.get("type") == "array":
-            item = _parse_value(name, text, schema.get("items", {}).get("type", "string"))
+            items = schema.get("items", {})
+            item = _parse_value(name, text, items if isinstance(items, Mapping) else {})
             arguments.setdefault(name, []).append(item)
         elif name in arguments:
             raise ArgumentError(f"`{name}` is given twice, and it takes one value")
         else:
-            arguments[name] = _parse_value(name, text, schema.get("type", "string"))
+            arguments[name] = _parse_value(name, text, schema)
     return arguments
 
 
@@ -116,31 +123,39 @@ def _read_value(name: str, text: str) -> str:
         ) from exc
 
 
-def _parse_value(name: str, text: str, kind: object) -> JSONValue:
+def _parse_value(name: str, text: str, schema: Mapping[str, JSONValue]) -> JSONValue:
+    kind = schema.get("type", "string" if _takes_text(schema) else "a value")
     if kind == "string" or (isinstance(kind, list) and "string" in kind):
         return text
     try:
         return json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ArgumentError(f"`{name}`: expected {kind} as JSON, found `{clean_line(text, 80)}`") from exc
+
+
+def _takes_text(schema: Mapping[str, JSONValue]) -> bool:
+    return "enum" not in schema or any(isinstance(value, str) for value in schema["enum"])
 
 
 def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> int:
     try:
         call = prepare(tool, arguments, LocalHost())
     except StartError as exc:
-        _say(str(exc))
-        return NOT_STARTED
+        return _finish(tool, RunResult.not_started(exc), options)
     if options.dry_run:
         _show_call(call, options)
         return 0
     result, interrupted = anyio.run(_run_interruptibly, call, options)
     if interrupted is not None:
-        return 128 + interrupted
+        return interrupted
     assert result is not None
+    return _finish(tool, result, options)
+
+
+def _finish(tool: Tool, result: RunResult, options: Options) -> int:
     if options.as_json:
         sys.stdout.write(json.dumps(_json_result(tool, result), ensure_ascii=False) + "\n")
-    if result.outcome and (not result.success or not options.as_json):
+    elif result.outcome:
         _say(result.outcome)
     return _exit_status(result)
 
@@ -149,38 +164,47 @@ def _say(words: str) -> None:
     sys.stderr.write(f"cmdtool: {words}\n")
 
 
-async def _run_interruptibly(call: Call, options: Options) -> tuple[RunResult | None, signal.Signals | None]:
-    """Run the call; the first SIGINT or SIGTERM ends it and its processes, a second one kills them at once.
+async def _run_interruptibly(call: Call, options: Options) -> tuple[RunResult | None, int | None]:
+    """Run the call; return its result, or the exit status that interrupted it.
 
-    So does SIGPIPE, which stands for a reader of standard output that has gone.
+    The first SIGINT, SIGTERM or SIGHUP ends the command, a second one kills it at once. Output that nobody takes any
+    more ends it too.
     """
     supervisor = Supervisor()
-    interrupted: list[signal.Signals] = []
+    statuses: list[int] = []
     result: RunResult | None = None
 
-    def interrupt(number: signal.Signals) -> None:
-        if interrupted:
+    def interrupt(status: int) -> None:
+        if statuses:
             supervisor.kill_all()
-        interrupted.append(number)
+        statuses.append(status)
         scope.cancel()
 
-    async def watch() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for number in signals:
-                interrupt(number)
+    async def watch(signals: AsyncIterator[signal.Signals]) -> None:
+        async for number in signals:
+            if number == signal.SIGHUP and is_detached:
+                continue
+            _say(f"ending the command on {number.name}")
+            interrupt(128 + number)
 
-    async with anyio.create_task_group() as tasks:
-        with anyio.CancelScope() as scope:
-            tasks.start_soon(watch)
-            result = await _run_with_bar(call, supervisor, options, lambda: interrupt(signal.SIGPIPE))
-        tasks.cancel_scope.cancel()
-    return result, interrupted[0] if interrupted else None
+    is_detached = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup(1)
+    reset_signals()
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, signals)
+            with anyio.CancelScope() as scope:
+                result = await _run_with_bar(call, supervisor, options, interrupt)
+            tasks.cancel_scope.cancel()
+    return result, statuses[0] if statuses else None
 
 
-async def _run_with_bar(call: Call, supervisor: Supervisor, options: Options, hang_up: Callable[[], None]) -> RunResult:
+async def _run_with_bar(
+    call: Call, supervisor: Supervisor, options: Options, interrupt: Callable[[int], None]
+) -> RunResult:
     console = Console(stderr=True)
     with TerminalSink(console, call.tool.name) as sink:
-        printer = None if options.as_json else _Printer(sink, console, hang_up)
+        printer = None if options.as_json else _Printer(sink, console, interrupt)
         async with reporting(call.tool.progress, sink) as reporter:
             assert reporter is not None
             result = await run_call(call, supervisor, reporter=reporter, echo=printer.echo if printer else None)
@@ -193,19 +217,20 @@ async def _run_with_bar(call: Call, supervisor: Supervisor, options: Options, ha
 class _Printer:
     """The command's output: its bytes where they go to a file or a pipe, whole lines above the bar on a terminal."""
 
-    def __init__(self, sink: TerminalSink, console: Console, hang_up: Callable[[], None]) -> None:
+    def __init__(self, sink: TerminalSink, console: Console, interrupt: Callable[[int], None]) -> None:
         self._sink = sink
-        self._hang_up = hang_up
+        self._interrupt = interrupt
         self._files = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
         self._on_screen = {
             stream for stream, file in self._files.items() if console.is_terminal and os.isatty(file.fileno())
         }
         self._unfinished = {"stdout": b"", "stderr": b""}
 
-    def echo(self, stream: Stream, block: bytes) -> None:
-        """Show a block of output."""
+    async def echo(self, stream: Stream, block: bytes) -> None:
+        """Show a block of output. A reader that is slow holds up the command, as in a shell, but nothing else."""
         if stream not in self._on_screen:
-            self._write(self._files[stream], block)
+            write = partial(self._write, self._files[stream], block)
+            await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
             return
         *lines, rest = (self._unfinished[stream] + block).split(b"\n")
         for line in lines:
@@ -222,10 +247,12 @@ class _Printer:
         try:
             file.write(block)
             file.flush()
-        except BrokenPipeError:
+        except OSError as exc:
             # What is still buffered would fail again at exit (Python docs, "Note on SIGPIPE").
             os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
-            self._hang_up()
+            if not isinstance(exc, BrokenPipeError):
+                _say(f"cannot write the output: {(exc.strerror or str(exc)).lower()}")
+            anyio.from_thread.run_sync(self._interrupt, 128 + signal.SIGPIPE)
 
     def _print(self, line: bytes) -> None:
         if text := clean_line(line.decode("utf-8", "replace"), limit=_LONGEST_LINE):
@@ -233,13 +260,14 @@ class _Printer:
 
 
 def _exit_status(result: RunResult) -> int:
-    if result.ended_by == "start":
+    if result.exit is None:
         return NOT_STARTED
     if result.ended_by != "exit":
         return TIMED_OUT
     if result.exit.signal is not None:
         return 128 + getattr(signal, result.exit.signal, 0)
-    return 0 if result.success else result.exit.status or 1
+    assert result.exit.status is not None
+    return result.exit.status
 
 
 def _json_result(tool: Tool, result: RunResult) -> dict[str, Any]:
@@ -247,8 +275,8 @@ def _json_result(tool: Tool, result: RunResult) -> dict[str, Any]:
         "tool": tool.name,
         "success": result.success,
         "outcome": result.outcome,
-        "exit_status": result.exit.status,
-        "signal": result.exit.signal,
+        "exit_status": result.exit and result.exit.status,
+        "signal": result.exit and result.exit.signal,
         "duration": round(result.duration, 3),
         "stdout": result.stdout.text,
         "stderr": result.stderr.text,

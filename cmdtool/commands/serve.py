@@ -11,8 +11,9 @@ from cmdtool.argv import find_program
 from cmdtool.commands.files import read_manifest
 from cmdtool.errors import StartError
 from cmdtool.host import LocalHost
-from cmdtool.process import Supervisor
+from cmdtool.process import Supervisor, reset_signals
 from cmdtool.server.app import App
+from cmdtool.server.log import StderrLog
 from cmdtool.server.stdio import serve_stdio
 
 logger = logging.getLogger(__name__)
@@ -20,16 +21,18 @@ logger = logging.getLogger(__name__)
 
 def serve(paths: Sequence[Path]) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("mcp").setLevel(logging.WARNING)
     manifest = read_manifest(paths)
+    log = StderrLog()
     host = LocalHost()
     for tool in manifest.tools.values():
         try:
             find_program(tool, host)
         except StartError as exc:
             logger.warning("%s: %s", tool.name, exc)
-    logger.info("%d tools on standard input and output", len(manifest.tools))
+    logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
+    if sys.stdin.isatty():
+        logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
+    reset_signals()
     supervisor = Supervisor()
-    anyio.run(serve_stdio, App(manifest, host, supervisor).server(), supervisor)
+    anyio.run(serve_stdio, App(manifest, host, supervisor).server(), supervisor, log)
     return 0

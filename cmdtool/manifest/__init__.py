@@ -4,7 +4,8 @@ One arrow after the other: `reader` (YAML text -> nodes with places), `validatio
 `holes`, `rules`, `parsers` (what is wrong beyond the shape of keys), `tools` (one tool), `loader` (all files).
 """
 
+from cmdtool.manifest.editor_schema import manifest_schema
 from cmdtool.manifest.loader import check, load, load_parser, resolve_progress
-from cmdtool.manifest.schema import manifest_schema
+from cmdtool.manifest.nodes import Source
 
-__all__ = ["check", "load", "load_parser", "manifest_schema", "resolve_progress"]
+__all__ = ["Source", "check", "load", "load_parser", "manifest_schema", "resolve_progress"]

@@ -5,17 +5,14 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator, ValidationError
 
+from cmdtool.errors import BadValue
 from cmdtool.manifest.nodes import Node, Report, did_you_mean, nearest
-from cmdtool.manifest.validation import known_keys
-from cmdtool.model import Argument
-from cmdtool.values import describe
+from cmdtool.model import Argument, known_keys
+from cmdtool.schema import compile_regexp, explain, find_misfit
 
-_ONE: Final = frozenset(
-    "items contains additionalProperties propertyNames not if then else "
-    "unevaluatedItems unevaluatedProperties contentSchema".split()
-)
+_ONE: Final = frozenset("items contains additionalProperties propertyNames not if then else contentSchema".split())
 _LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_MAP: Final = frozenset({"properties", "patternProperties", "dependentSchemas"})
+_MAP: Final = frozenset({"properties", "dependentSchemas"})
 _KEYWORDS: Final = (
     _ONE
     | _LIST
@@ -27,6 +24,11 @@ _KEYWORDS: Final = (
         "contentMediaType $comment".split()
     )
 )
+_UNAVAILABLE: Final = Argument.planned | frozenset(
+    "x-mcp-header patternProperties unevaluatedItems unevaluatedProperties".split()
+)
+"""The last three let a client's value take quadratic time or more."""
+
 _SAMPLES: Final = ("default", "const", "enum", "examples")
 _TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
 _NICKNAMES: Final = {
@@ -58,7 +60,7 @@ def complete_argument(argument: Argument) -> Argument:
 def check_argument(node: Node, argument: Argument, report: Report) -> None:
     """Report what is wrong with the schema of an argument: `node` as written, `argument` completed."""
     checker = _Checker(report)
-    checker.check_keys(node, is_argument=True)
+    checker.check_keys(node)
     if not checker.is_sound:
         return
     checker.check_values(node, argument)
@@ -78,20 +80,22 @@ class _Checker:
         self._report.at(node, message, hint, on_key=on_key)
         self.is_sound = False
 
-    def check_keys(self, node: Node, *, is_argument: bool = False) -> None:
+    def check_keys(self, node: Node) -> None:
         """Check keys and their values against what JSON Schema allows, here and in the schemas below."""
         for schema in _schemas(node):
-            self._check_known(schema, known_keys(Argument) if is_argument and schema is node else [])
+            self._check_known(schema, known_keys(Argument) if schema is node else [])
+            if pattern := schema.child("pattern"):
+                self._check_pattern(pattern)
         seen = set()
         for error in _META.iter_errors(node.data()):
-            place, is_key = _place(node, error)
+            place = _place(node, error)
             if place.path not in seen:
-                self._say(place, *_meta_words(place, error), on_key=is_key)
+                self._say(place, *_meta_words(place, error))
             seen.add(place.path)
 
     def _check_known(self, schema: Node, own: list[str]) -> None:
         for name, value in schema.entries.items():
-            if name in Argument.planned or name == "x-mcp-header":
+            if name in _UNAVAILABLE:
                 self._say(value, f"`{name}` is not available in this version", "take it out", on_key=True)
             elif name.startswith("$") and name != "$comment":
                 hint = "a schema is repeated with a YAML anchor: `&name` and `*name`"
@@ -101,6 +105,12 @@ class _Checker:
                     self._say(value, f"`{name}` belongs to the argument itself", "", on_key=True)
                 else:
                     self._say(value, "unknown key", did_you_mean(name, [*sorted(_KEYWORDS), *own]), on_key=True)
+
+    def _check_pattern(self, node: Node) -> None:
+        try:
+            compile_regexp(str(node.value))
+        except BadValue as exc:
+            self._say(node, f"{node.describe()} is not a regular expression of RE2: {exc.message}")
 
     def check_values(self, node: Node, argument: Argument) -> None:
         """Check that text is text where text is meant, and that the default is a value that a call could give."""
@@ -132,13 +142,11 @@ class _Checker:
         if default.value is None:
             self._say(default, "null means not given", "leave `default` out and write `optional: true`")
             return
-        if error := next(Draft202012Validator(argument.property_schema).iter_errors(default.data()), None):
-            self._say(default, f"the default does not fit the argument's own schema: {_reason(error)}")
+        if misfit := find_misfit(argument.property_schema, default.data()):
+            self._say(default, f"the default does not fit the argument's own schema: {misfit}")
 
 
-_META: Final = Draft202012Validator(
-    Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
-)
+_META: Final = Draft202012Validator(Draft202012Validator.META_SCHEMA)
 
 
 def _schemas(node: Node) -> Iterator[Node]:
@@ -157,13 +165,10 @@ def _schemas(node: Node) -> Iterator[Node]:
                 yield from _schemas(entry)
 
 
-def _place(node: Node, error: ValidationError) -> tuple[Node, bool]:
+def _place(node: Node, error: ValidationError) -> Node:
     for step in error.absolute_path:
         node = node.child(step) or node
-    is_key = "propertyNames" in error.absolute_schema_path
-    if is_key:
-        node = node.child(str(error.instance)) or node
-    return node, is_key
+    return node
 
 
 def _meta_words(place: Node, error: ValidationError) -> tuple[str, str]:
@@ -175,16 +180,8 @@ def _meta_words(place: Node, error: ValidationError) -> tuple[str, str]:
         return f"{found} is not a type of JSON Schema", f"write `{near}`" if near else f"one of {', '.join(_TYPES)}"
     if key == "required" and isinstance(place.value, bool):
         return f"`required` takes a list, found {found}", _OPTIONAL
-    if error.validator == "format":
-        return f"{found} is not a regular expression", ""
-    return _reason(error), ""
-
-
-def _reason(error: ValidationError) -> str:
-    wanted: Any = error.validator_value
     if error.validator == "type":
-        types = " or ".join(f"`{name}`" for name in ([wanted] if isinstance(wanted, str) else wanted))
-        return f"expected the type {types}, found {describe(error.instance)}"
-    if error.validator == "enum":
-        return f"it is none of {', '.join(map(str, wanted))}"
-    return error.message
+        wanted: Any = error.validator_value
+        types = [wanted] if isinstance(wanted, str) else wanted
+        return f"expected the type {' or '.join(f'`{name}`' for name in types)}, found {found}", ""
+    return explain(error), ""

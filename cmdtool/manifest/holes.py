@@ -20,6 +20,8 @@ class Holes:
         self.arguments = arguments
         self.are_known = are_known
         self.used: set[str] = set()
+        self.counted: dict[Counted, Node] = {}
+        """The counted totals, each with the place of what it runs."""
         self._report = report
 
     def check_text(self, node: Node, template: Template) -> None:
@@ -34,7 +36,8 @@ class Holes:
             placed = [(node, element) for element in command]
         else:
             placed = list(zip(node.items, command, strict=True))
-            self._check_shell_syntax(node)
+            for index, item in enumerate(node.items):
+                self._check_shell_syntax(item, is_program=index == 0)
         if not node.is_damaged:
             self._check_program(*placed[0])
             self._check_options(placed)
@@ -44,6 +47,7 @@ class Holes:
 
     def check_counted(self, node: Node, counted: Counted) -> None:
         """Check a total that a command counts."""
+        self.counted[counted] = node.child("command") or node.child("shell") or node
         check_runs(node, self._report)
         if counted.shell is not None:
             self.used |= self.arguments.keys()
@@ -108,11 +112,7 @@ class Holes:
             for place, inner in _branches(node, element):
                 self._check_element(place, inner)
 
-    def _check_shell_syntax(self, node: Node, *, has_program: bool = True) -> None:
-        for index, item in enumerate(node.items):
-            self._check_word(item, is_program=has_program and index == 0)
-
-    def _check_word(self, node: Node, *, is_program: bool = False) -> None:
+    def _check_shell_syntax(self, node: Node, *, is_program: bool = False) -> None:
         found = None
         if node.written is not None:
             found = find_shell_syntax(node.written, is_program=is_program)
@@ -122,7 +122,7 @@ class Holes:
             message = f"`{found}` has no meaning here, no shell runs the command"
             self._report.at(node, message, HINT, offset=str(node.value).find(found) if node.value else None)
         for child in (*node.items, *(node.entries[key] for key in ("then", "else") if key in node.entries)):
-            self._check_word(child)
+            self._check_shell_syntax(child)
 
 
 def check_runs(node: Node, report: Report) -> None:

@@ -1,17 +1,24 @@
 """Manifest files -> a `Manifest`, or every problem found."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pydantic import ValidationError
 
-from cmdtool.errors import ArgumentError, BadValue, ManifestError, Problem, StartError
+from cmdtool.errors import ArgumentError, BadValue, ManifestError, Problem
 from cmdtool.manifest.holes import Holes
-from cmdtool.manifest.nodes import Node, Report, nearest
+from cmdtool.manifest.nodes import Node, Report, Source, nearest
 from cmdtool.manifest.parsers import AUTO, NONE, Parsers
 from cmdtool.manifest.reader import read_yaml
 from cmdtool.manifest.rules import check_progress
-from cmdtool.manifest.tools import Shared, declared_arguments, has_lost_arguments, make_tool, resolve_at
+from cmdtool.manifest.tools import (
+    FindProgram,
+    Shared,
+    declared_arguments,
+    has_lost_arguments,
+    make_tool,
+    resolve_at,
+)
 from cmdtool.manifest.validation import validate
 from cmdtool.model import Argument, Defaults, Manifest, ManifestFile, ParserFile, ProgressSpec, ServerKeys, Tool
 from cmdtool.patterns import compile_pattern
@@ -19,34 +26,34 @@ from cmdtool.patterns import compile_pattern
 _CONCURRENCY: Final = 8
 
 
-def load(files: Sequence[tuple[str, str, str]], parsers: Mapping[str, ProgressSpec]) -> Manifest:
+def load(sources: Sequence[Source], parsers: Mapping[str, ProgressSpec]) -> Manifest:
     """Return the manifest that one or more files make.
 
     Args:
-        files: display name, absolute folder and text of each.
+        sources: the files.
         parsers: the built-in parsers by name.
 
     Raises:
         ManifestError: with every mistake, in file order.
     """
-    manifest, problems = check(files, parsers)
+    manifest, problems = check(sources, parsers)
     if manifest is None:
         raise ManifestError([problem for problem in problems if problem.severity == "error"])
     return manifest
 
 
 def check(
-    files: Sequence[tuple[str, str, str]],
+    sources: Sequence[Source],
     parsers: Mapping[str, ProgressSpec],
-    find_program: Callable[[Tool], str] | None = None,
+    find_program: FindProgram | None = None,
 ) -> tuple[Manifest | None, list[Problem]]:
     """Return the manifest, None if it has mistakes, and all problems, warnings too.
 
     Args:
-        files, parsers: as for `load`.
-        find_program: raises StartError where a tool's program is missing; that is then a problem as well.
+        sources, parsers: as for `load`.
+        find_program: says which programs are missing; that is then a problem as well.
     """
-    loaded = [_File(*file, parsers, find_program) for file in files]
+    loaded = [_File(source, parsers, find_program) for source in sources]
     _check_across(loaded)
     problems = [problem for file in loaded for problem in file.report.problems]
     if any(problem.severity == "error" for problem in problems):
@@ -92,15 +99,8 @@ def resolve_progress(text: str, parsers: Mapping[str, ProgressSpec]) -> Progress
 class _File:
     """One file: its `keys` as written, its `tools` complete, and the `report` of its problems."""
 
-    def __init__(
-        self,
-        name: str,
-        folder: str,
-        text: str,
-        builtin: Mapping[str, ProgressSpec],
-        find_program: Callable[[Tool], str] | None,
-    ) -> None:
-        self.report = Report(name, text)
+    def __init__(self, source: Source, builtin: Mapping[str, ProgressSpec], find_program: FindProgram | None) -> None:
+        self.report = Report(source.name, source.text)
         self.keys = ManifestFile()
         self.tools: dict[str, Tool] = {}
         self.root = _read_mapping(self.report, "`tools:` and below it your first tool")
@@ -109,14 +109,10 @@ class _File:
         if "tools" not in self.root.entries and not _is_misspelt(self.root, "tools"):
             self.report.at(self.root, "`tools` is missing", "write `tools:` and below it your first tool")
         self.keys, self.root = validate(ManifestFile, self.root, self.report)
-        self._make_tools(self.root, folder, builtin, find_program)
+        self._make_tools(self.root, source.folder, builtin, find_program)
 
     def _make_tools(
-        self,
-        root: Node,
-        folder: str,
-        builtin: Mapping[str, ProgressSpec],
-        find_program: Callable[[Tool], str] | None,
+        self, root: Node, folder: str, builtin: Mapping[str, ProgressSpec], find_program: FindProgram | None
     ) -> None:
         tools = root.child("tools")
         nodes = tools.entries if tools else {}
@@ -132,18 +128,10 @@ class _File:
             folder=folder,
             path=self.keys.path,
             inherit_env=self.keys.inherit_env,
+            counted=anywhere.counted,
+            find_program=find_program,
         )
-        for name, node in nodes.items():
-            before = self.report.errors
-            tool = self.tools[name] = make_tool(name, node, self.keys.tools[name], shared)
-            if find_program and self.report.errors == before and not node.is_damaged:
-                self._check_program(node, tool, find_program)
-
-    def _check_program(self, node: Node, tool: Tool, find_program: Callable[[Tool], str]) -> None:
-        try:
-            find_program(tool)
-        except StartError as exc:
-            self.report.at(node.child("command") or node.child("shell") or node, str(exc))
+        self.tools = {name: make_tool(name, node, self.keys.tools[name], shared) for name, node in nodes.items()}
 
     def _arguments_of_all(self, nodes: Mapping[str, Node]) -> Holes:
         """Return the arguments of all tools: what the file's own parsers and defaults can name."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from cmdtool.errors import BadValue, Problem
+from cmdtool.errors import Problem
 from cmdtool.model import JSONValue
 from cmdtool.values import describe
 
@@ -16,6 +16,15 @@ _LINE_END: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _LONGEST_LINE: Final = 1000
 _LONGEST_KEY: Final = 64
 _LONGEST_MESSAGE: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A manifest file: the name that problems show, the absolute folder it stands in, its text."""
+
+    name: str
+    folder: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +144,6 @@ class Report:
         if offset is not None:
             position = self._inside(node, offset)
         self.add(position, node.path, message, hint, severity)
-
-    def bad_value(self, node: Node, error: BadValue) -> None:
-        """Report a value that something else has refused."""
-        self.at(node, error.message, error.hint)
 
     def add(
         self,

@@ -33,10 +33,9 @@ def check_progress(node: Node, own: ProgressSpec, resolved: ProgressSpec | None,
 
 def used_names(spec: ProgressSpec) -> set[str]:
     """Return what the messages and totals of a progress name: arguments, and groups."""
-    totals = [*(rule.total for rule in spec.rules), spec.total]
-    texts = [*(rule.message for rule in spec.rules), *totals]
+    texts = [spec.total, *(text for rule in spec.rules for text in (rule.message, rule.total))]
     holes = {name for text in texts if isinstance(text, Template) for name in text.holes}
-    return holes.union(*(hole_names(total.command or ()) for total in totals if isinstance(total, Counted)))
+    return holes.union(*(hole_names(total.command or ()) for total in spec.counted_totals))
 
 
 def check_pattern(node: Node, report: Report) -> None:

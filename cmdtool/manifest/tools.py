@@ -1,12 +1,13 @@
 """One tool as written -> a `Tool` that is complete, or what is wrong with it beyond the shape of its keys."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from cmdtool.errors import BadValue
+from cmdtool.errors import BadValue, StartError
 from cmdtool.manifest.arguments import check_argument, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
@@ -20,6 +21,17 @@ _RESERVED: Final = re.compile(
 )
 _HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress")
 """The keys that can name an argument."""
+
+
+class FindProgram(Protocol):
+    """Looks for the program that a tool starts, or that `runs`, one of its counted totals, does."""
+
+    def __call__(self, tool: Tool, *, runs: Counted | None = None) -> str:
+        """Return its absolute path.
+
+        Raises:
+            StartError: there is none.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,9 @@ class Shared:
     folder: str
     path: tuple[str, ...]
     inherit_env: tuple[str, ...]
+    counted: Mapping[Counted, Node]
+    """Where the counted totals of the parsers and the defaults are written."""
+    find_program: FindProgram | None
 
 
 def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
@@ -68,6 +83,7 @@ class _Maker:
         self._holes = Holes(self._arguments, self._report, are_known=not has_lost_arguments(node))
 
     def make(self, name: str) -> Tool:
+        before = self._report.errors
         if not _COMMON_NAME.fullmatch(name):
             hint = "use 1 to 64 letters, digits, `_` and `-`"
             message = f"some clients refuse a tool named `{name}`"
@@ -80,18 +96,18 @@ class _Maker:
         progress = self._progress()
         self._check_used(progress)
         keys = {key: getattr(self._keys, key) for key in ToolKeys.model_fields}
-        return Tool.model_construct(
-            None,
-            **keys
-            | {
-                "name": name,
-                "arguments": self._arguments,
-                "progress": progress,
-                "folder": self._shared.folder,
-                "path": self._shared.path,
-                "inherit_env": self._shared.inherit_env,
-            },
-        )
+        own = {
+            "name": name,
+            "arguments": self._arguments,
+            "progress": progress,
+            "folder": self._shared.folder,
+            "path": self._shared.path,
+            "inherit_env": self._shared.inherit_env,
+        }
+        tool = Tool.model_construct(None, **keys | own)
+        if self._shared.find_program and self._report.errors == before and not self._node.is_damaged:
+            self._check_programs(tool, self._shared.find_program)
+        return tool
 
     def _implicit(self) -> dict[str, Argument]:
         keys = self._keys
@@ -151,8 +167,7 @@ class _Maker:
         return resolved or own
 
     def _check_used(self, progress: ProgressSpec) -> None:
-        totals = [*(rule.total for rule in progress.rules), progress.total]
-        if self._keys.shell is not None or any(isinstance(total, Counted) and total.shell for total in totals):
+        if self._keys.shell is not None or any(total.shell for total in progress.counted_totals):
             return
         if self._declared is None or any(map(self._is_damaged, _HOLDERS)):
             return
@@ -163,6 +178,18 @@ class _Maker:
                 self._report.at(
                     node, f"nothing uses the argument `{name}`", f"write `{{{name}}}` where it goes", on_key=True
                 )
+
+    def _check_programs(self, tool: Tool, find_program: FindProgram) -> None:
+        try:
+            find_program(tool)
+        except StartError as exc:
+            self._report.at(self._node.child("command") or self._node.child("shell") or self._node, str(exc))
+        places = {**self._shared.counted, **self._holes.counted}
+        for counted in tool.progress.counted_totals:
+            try:
+                find_program(tool, runs=counted)
+            except StartError as exc:
+                self._report.at(places.get(counted, self._node), f"there will be no total: {exc}", severity="warning")
 
 
 def resolve_at(

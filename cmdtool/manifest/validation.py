@@ -5,15 +5,14 @@ What is wrong is left out and the rest is validated again, so that later checks 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import NoneType
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Final, TypeVar
 
-from pydantic import BaseModel, RootModel, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from cmdtool.errors import BadValue, ManifestError
 from cmdtool.manifest.nodes import Node, Report, Step, did_you_mean, nearest
-from cmdtool.model import Model, ProgressSpec, Rule
+from cmdtool.model import Model, ProgressSpec, Rule, known_keys
 from cmdtool.values import describe, is_unquoted_hole, quoting_hint
 
 M = TypeVar("M", bound=BaseModel)
@@ -60,11 +59,9 @@ def validate(model: type[M], root: Node, report: Report) -> tuple[M, Node]:
             return model.model_validate(sound.data()), sound
         except ValidationError as exc:
             errors = exc.errors(include_url=False)
-        misspelt = {error["loc"][:-1] for error in errors if error["type"] == "extra_forbidden"}
         for error in errors:
-            if error["type"] != "missing" or error["loc"][:-1] not in misspelt:
-                _report_error(error, model, sound, report)
-        wrong = [_locate(sound, error["loc"])[0] for error in errors]
+            _report_error(error, sound, report)
+        wrong = [steps for error in errors for steps in _wrong(error, sound)]
         if () in wrong:
             raise ManifestError(report.problems)
         sound = _without(sound, wrong)
@@ -93,21 +90,32 @@ def _without(node: Node, wrong: Sequence[_Steps]) -> Node:
     return replace(node, value=tuple(items), dropped=dropped)
 
 
-def _report_error(error: ErrorDetails, model: type[BaseModel], root: Node, report: Report) -> None:
-    steps, node = _locate(root, error["loc"])
-    kind, last = error["type"], error["loc"][-1]
-    if kind == "missing":
-        if last not in node.dropped:
-            report.at(node, f"`{last}` is missing")
-    elif kind == "too_short":
-        if not node.dropped:
-            report.at(node, "expected at least one entry, found none")
-    elif kind == "extra_forbidden":
-        parent = _locate(root, steps[:-1])[1]
-        _report_unknown_key(node, parent, str(last), _known_models(model, error["loc"]), report)
+def _wrong(error: ErrorDetails, root: Node) -> list[_Steps]:
+    """Return what must be left out for an error."""
+    steps, _ = _place(error, root)
+    return [(*steps, key) for key in error["ctx"]["keys"]] if error["type"] == "unknown_keys" else [steps]
+
+
+def _report_error(error: ErrorDetails, root: Node, report: Report) -> None:
+    _, node = _place(error, root)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "unknown_keys":
+        for key in context["keys"]:
+            _report_unknown_key(node, key, context["model"], report)
+    elif kind in ("missing", "too_short"):
+        if not node.dropped:  # what was left out is what seems to be missing
+            few = "expected at least one entry, found none"
+            report.at(node, few if kind == "too_short" else f"`{error['loc'][-1]}` is missing")
     else:
-        offset = getattr(error.get("ctx", {}).get("error"), "offset", None)
-        report.at(node, *_words(error, node, report), on_key=last == "[key]", offset=offset)
+        offset = getattr(context.get("error"), "offset", None)
+        report.at(node, *_words(error, node, report), on_key=error["loc"][-1] == "[key]", offset=offset)
+
+
+def _place(error: ErrorDetails, root: Node) -> tuple[_Steps, Node]:
+    steps, node = _locate(root, error["loc"])
+    if error["type"] == "unknown_keys" and not node.entries.keys() >= set(error["ctx"]["keys"]):
+        return _locate(root, error["loc"][:-1])  # one of the keys is named like the tag of a union, the last step
+    return steps, node
 
 
 def _locate(root: Node, loc: Sequence[Step]) -> tuple[_Steps, Node]:
@@ -120,59 +128,18 @@ def _locate(root: Node, loc: Sequence[Step]) -> tuple[_Steps, Node]:
     return tuple(steps), root
 
 
-# --- unknown keys ----------------------------------------------------------------------------------------------------
-
-
-def _known_models(model: type[BaseModel], loc: Sequence[Step]) -> list[type[Model]]:
-    """Return the models that the mapping with the last key of `loc` can be."""
-    types: list[Any] = [model]
-    for step in loc[:-1]:
-        types = [inner for kind in types for inner in _inside(kind, step)] or types
-    return [kind for kind in types if isinstance(kind, type) and issubclass(kind, Model)]
-
-
-def _inside(kind: Any, step: Step) -> Iterator[Any]:
-    """Yield the types that `step` leads to from `kind`; none where it is only a tag of a union."""
-    if isinstance(kind, type) and issubclass(kind, RootModel):
-        kind = kind.model_fields["root"].annotation
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for name, field in kind.model_fields.items():
-            if step == (field.alias or name):
-                yield from _plain_types(field.annotation)
-    elif get_origin(kind) is dict and isinstance(step, str):
-        yield from _plain_types(get_args(kind)[1])
-    elif get_origin(kind) is tuple and isinstance(step, int):
-        yield from _plain_types(get_args(kind)[0])
-
-
-def _plain_types(annotation: Any) -> Iterator[Any]:
-    """Yield the members of unions, without annotations."""
-    if hasattr(annotation, "__metadata__"):
-        yield from _plain_types(annotation.__origin__)
-    elif get_args(annotation) and get_origin(annotation) not in (dict, tuple):
-        for member in get_args(annotation):
-            yield from _plain_types(member)
-    elif annotation is not NoneType:
-        yield annotation
-
-
-def known_keys(model: type[BaseModel]) -> list[str]:
-    """Return the keys that a mapping of this model may have."""
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _report_unknown_key(node: Node, parent: Node, name: str, models: Sequence[type[Model]], report: Report) -> None:
-    message, known = "unknown key", [key for model in models for key in known_keys(model)]
+def _report_unknown_key(parent: Node, name: str, model: type[Model], report: Report) -> None:
+    message, known = "unknown key", known_keys(model)
     hint = did_you_mean(name, known)
-    if any(name in model.planned for model in models):
+    if name in model.planned:
         message, hint = f"`{name}` is not available in this version", "take it out"
-    elif ProgressSpec in models and name in known_keys(Rule):
+    elif model is ProgressSpec and name in known_keys(Rule):
         if name != "pattern" and "pattern" in parent.entries:
             return  # said of the pattern already
         message, hint = f"`{name}` belongs to a rule", "make it a list of rules: `- pattern: ...`"
-    elif Rule in models and len(parent.entries) == 1 and not nearest(name, known):
+    elif model is Rule and len(parent.entries) == 1 and not nearest(name, known):
         hint = _text_hint(parent, report)
-    report.at(node, message, hint, on_key=True)
+    report.at(parent.entries[name], message, hint, on_key=True)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 import logging
 from typing import Any, Final
 
-import mcp_types as types
+import anyio
+from mcp import types
 from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
@@ -16,7 +17,7 @@ from cmdtool.errors import ArgumentError, StartError
 from cmdtool.model import Manifest
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
-from cmdtool.run import prepare, run_call
+from cmdtool.run import RunResult, prepare, run_call
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
@@ -66,17 +67,26 @@ class App:
             raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {params.name[:128]}")
         try:
             call = prepare(tool, params.arguments or {}, self._resolve)
-        except (ArgumentError, StartError) as exc:
+        except ArgumentError as exc:
+            logger.info("%s: arguments refused", tool.name)
             return refused_result(exc)
+        except StartError as exc:
+            return call_result(RunResult.not_started(exc))
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
-        async with reporting(tool.progress, McpSink(ctx.session) if wants_progress else None) as reporter:
-            async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)):
-                if reporter:
+        sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
+        async with reporting(tool.progress, sink) as reporter:
+            async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
+                if reporter and has_waited:
+                    reporter.say("started")
                     reporter.hear(b"")
-                result = await run_call(call, self._supervisor, reporter=reporter)
+                try:
+                    result = await run_call(call, self._supervisor, reporter=reporter)
+                except anyio.get_cancelled_exc_class():
+                    logger.info("%s: cancelled", tool.name)
+                    raise
             if reporter:
                 reporter.finish(success=result.success)
-        logger.info("%s: %s after %.1f s", tool.name, result.outcome or "done", result.duration)
+        logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
         return call_result(result)
 
 

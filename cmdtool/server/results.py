@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-import mcp_types as types
+from mcp import types
 
 from cmdtool import model
-from cmdtool.errors import ArgumentError, StartError
+from cmdtool.errors import ArgumentError
 from cmdtool.run import RunResult
 from cmdtool.schema import input_schema
 from cmdtool.text import clean
@@ -40,7 +40,7 @@ def call_result(result: RunResult) -> types.CallToolResult:
     if errors := result.stderr.text.rstrip("\n"):
         parts += ["--- standard error ---", errors]
     if result.outcome:
-        parts.append(f"[{result.outcome}]")
+        parts.append(f"[{clean(result.outcome)}]")
     text = "\n".join(part for part in parts if part) or "(no output)"
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)],
@@ -49,22 +49,21 @@ def call_result(result: RunResult) -> types.CallToolResult:
     )
 
 
-def refused_result(error: ArgumentError | StartError) -> types.CallToolResult:
-    """Return a tool error that the model can act on: nothing was started."""
-    ended_by = "arguments" if isinstance(error, ArgumentError) else "start"
+def refused_result(error: ArgumentError) -> types.CallToolResult:
+    """Return a tool error that says what to change in the arguments: nothing was started."""
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=clean(str(error)))],
         is_error=True,
-        _meta={RUN_FACTS: {"ended_by": ended_by}},
+        _meta={RUN_FACTS: {"ended_by": "arguments"}},
     )
 
 
 def run_facts(result: RunResult) -> dict[str, Any]:
     """Return how a run ended: `ended_by`, `exit_status` or `signal`, `duration` in seconds, `bytes_left_out`."""
     facts: dict[str, Any] = {"ended_by": result.ended_by, "duration": round(result.duration, 3)}
-    if result.exit.status is not None:
+    if result.exit and result.exit.status is not None:
         facts["exit_status"] = result.exit.status
-    if result.exit.signal is not None:
+    if result.exit and result.exit.signal is not None:
         facts["signal"] = result.exit.signal
     return {**facts, "bytes_left_out": result.left_out}
 

@@ -27,8 +27,8 @@ class Slots:
         self._running: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def turn(self, tool: Tool, on_wait: Callable[[int], None]) -> AsyncIterator[None]:
-        """Hold a slot of the server and one of the tool during the block.
+    async def turn(self, tool: Tool, on_wait: Callable[[int], None]) -> AsyncIterator[bool]:
+        """Hold a slot of the server and one of the tool during the block, which is told whether it had to wait.
 
         Args:
             tool: the tool that is called.
@@ -39,7 +39,7 @@ class Slots:
         self._admit()
         try:
             await turn.admitted.wait()
-            yield
+            yield turn.position >= 0
         finally:
             if turn.admitted.is_set():
                 self._running[tool.name] -= 1

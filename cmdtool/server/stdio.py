@@ -4,16 +4,17 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import AsyncIterable
 from typing import Any, Final, NoReturn
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 from mcp.server import Server
 from mcp.server.stdio import stdio_server
-from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
 
 from cmdtool.process import LAST_GRACE, Supervisor
+from cmdtool.server.log import StderrLog
 
 logger = logging.getLogger(__name__)
 
@@ -23,20 +24,23 @@ PATIENCE: Final = LAST_GRACE + 0.7
 Message = SessionMessage | Exception
 
 
-async def serve_stdio(server: Server[Any], supervisor: Supervisor) -> None:
+async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLog) -> None:
     """Serve until standard input ends, the client is gone or a signal comes; then end every command and the process.
 
     Never returns: it leaves by `os._exit`, for the SDK reads standard input in a thread that nothing can interrupt.
-    The exit status is 0, or 128 + signal.
+    The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
     async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as tasks:
         relayed, messages = anyio.create_memory_object_stream[Message]()
-        ending = _Ending(supervisor)
+        ending = _Ending(supervisor, log)
         tasks.start_soon(ending.watch_signals)
         tasks.start_soon(ending.watch_input, incoming, relayed)
         try:
             with ending.serving:
                 await server.run(messages, outgoing, server.create_initialization_options())
+        except Exception:
+            logger.exception("the server failed; please report this")
+            ending.status = 1
         finally:
             ending.leave()
 
@@ -44,23 +48,24 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor) -> None:
 class _Ending:
     """The end of the server, however it comes: `LAST_GRACE` for the commands, then the process is gone."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, log: StderrLog) -> None:
         self.serving = anyio.CancelScope()
+        self.status = 0
         self._supervisor = supervisor
-        self._status = 0
+        self._log = log
 
     async def watch_signals(self) -> None:
         """The first signal ends the commands and the server; a second one kills at once."""
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
-                if self._status:
+                if self.status:
                     self._kill()
-                logger.info("ending on %s", number.name)
-                self._status = 128 + number
+                self.status = 128 + number
                 self._begin()
+                logger.info("ending on %s", number.name)
                 self.serving.cancel()
 
-    async def watch_input(self, incoming: ReadStream[Message], relayed: MemoryObjectSendStream[Message]) -> None:
+    async def watch_input(self, incoming: AsyncIterable[Message], relayed: MemoryObjectSendStream[Message]) -> None:
         """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
         try:
             async for message in incoming:
@@ -77,10 +82,12 @@ class _Ending:
         deadline.start()
 
     def _kill(self) -> None:
-        self._supervisor.kill_all()
-        self.leave()
+        try:
+            self._supervisor.kill_all()
+        finally:
+            self.leave()
 
     def leave(self) -> NoReturn:
-        """End the process; all commands have ended."""
-        logging.shutdown()
-        os._exit(self._status)
+        """End the process without waiting for anything but the log, and for that not long."""
+        self._log.flush()
+        os._exit(self.status)

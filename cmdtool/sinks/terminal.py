@@ -7,6 +7,7 @@ from typing import Final, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from cmdtool.progress import Update
@@ -27,7 +28,7 @@ class TerminalSink:
             BarColumn(bar_width=30),
             _Measure(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[message]}", markup=False),
+            TextColumn("{task.fields[message]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=console,
             disable=not console.is_terminal,
         )

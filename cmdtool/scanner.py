@@ -1,0 +1,84 @@
+"""Blocks of both streams -> readings, as they come; the clock is passed in, in seconds."""
+
+import re
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from cmdtool.model import Counted, ProgressSpec, Stream
+from cmdtool.readings import Reader, Reading
+from cmdtool.records import RecordSplitter
+
+QUIET: Final = 0.02
+"""Seconds without output after which a record is read though its end has not come."""
+
+GLANCE: Final = 0.1
+"""Seconds between two looks at a record that keeps growing, such as a row of dots."""
+
+_DIGIT: Final = re.compile(rb"\d")
+
+
+class Scanner:
+    """Reads what one call prints: whole records, and records that are still growing.
+
+    A number at the end of a block may go on in the next one. So a growing record is read whole only after `QUIET`
+    seconds, which whoever feeds the scanner must watch for, or at its end. While it grows without such a pause, it is
+    read every `GLANCE` seconds without the word at its end, if that holds a digit.
+    """
+
+    def __init__(self, spec: ProgressSpec, arguments: Mapping[str, str]) -> None:
+        self._reader = Reader(spec, arguments)
+        self._splitters = {stream: RecordSplitter() for stream in get_args(Stream)}
+        self._unread_since: dict[Stream, float] = {}
+        self.last_record = b""
+
+    @property
+    def total(self) -> float | None:
+        """The total as known now."""
+        return self._reader.total
+
+    def set_total(self, counted: Counted, value: float) -> Reading | None:
+        """Take a total that was counted, and return what is read now, if that is of use."""
+        return self._reader.set_total(counted, value)
+
+    def awaits_quiet(self, stream: Stream) -> bool:
+        """Whether there is a growing record that `quiet` would read."""
+        return stream in self._unread_since
+
+    def feed(self, stream: Stream, block: bytes, now: float) -> Reading | None:
+        """Take the next block; return what is read now, None if no rule read anything in it."""
+        splitter = self._splitters[stream]
+        records = splitter.feed(block)
+        if records:
+            self._unread_since.pop(stream, None)
+        reading = self._read(stream, records)
+        if splitter.pending and now >= self._unread_since.setdefault(stream, now) + GLANCE:
+            self._unread_since[stream] = now
+            reading = self._preview(stream, _without_last_number(splitter.pending)) or reading
+        return reading
+
+    def quiet(self, stream: Stream) -> Reading | None:
+        """Read the growing record as it stands: nothing has come for `QUIET` seconds."""
+        self._unread_since.pop(stream, None)
+        return self._preview(stream, self._splitters[stream].pending)
+
+    def finish(self, stream: Stream) -> Reading | None:
+        """Read what the end of the stream ends."""
+        self._unread_since.pop(stream, None)
+        return self._read(stream, self._splitters[stream].finish())
+
+    def _read(self, stream: Stream, records: list[bytes]) -> Reading | None:
+        if not records:
+            return None
+        self.last_record = records[-1]
+        return self._reader.feed(stream, records)
+
+    def _preview(self, stream: Stream, pending: bytes) -> Reading | None:
+        if not pending:
+            return None
+        self.last_record = pending
+        return self._reader.preview(stream, pending)
+
+
+def _without_last_number(pending: bytes) -> bytes:
+    start = pending.rfind(b" ") + 1
+    return pending[:start] if _DIGIT.search(pending, start) else pending

@@ -1,0 +1,71 @@
+from typing import Any
+
+from cmdtool.model import ProgressSpec
+from cmdtool.readings import Reading
+from cmdtool.scanner import GLANCE, Scanner
+
+
+def scanner(*rules: Any, **spec: Any) -> Scanner:
+    return Scanner(ProgressSpec.model_validate({"rules": list(rules), **spec}), {})
+
+
+def numbers(reading: Reading | None) -> tuple[float | None, float | None] | None:
+    return (reading.value, reading.total) if reading else None
+
+
+def test_a_number_at_the_end_of_a_block_is_not_read_while_more_may_come() -> None:
+    scanned = scanner(r"(\d+) of (\d+)")
+    assert scanned.feed("stdout", b"1 of 1", 0.0) is None
+    assert scanned.feed("stdout", b"2", 0.01) is None
+    assert numbers(scanned.feed("stdout", b"0\n", 0.02)) == (1, 120)
+
+
+def test_a_growing_record_is_read_whole_after_a_pause() -> None:
+    scanned = scanner(r"(\d+) of (\d+)")
+    scanned.feed("stdout", b"1 of 12", 0.0)
+    assert scanned.awaits_quiet("stdout")
+    assert numbers(scanned.quiet("stdout")) == (1, 12)
+    assert not scanned.awaits_quiet("stdout")
+    assert numbers(scanned.feed("stdout", b"0\n", 1.0)) == (1, 120)
+
+
+def test_a_record_that_grows_without_a_pause_is_looked_at_now_and_then() -> None:
+    scanned = scanner(r"\.", total=100)
+    readings = [scanned.feed("stdout", b".", number * GLANCE / 4) for number in range(9)]
+    assert [numbers(reading) for reading in readings if reading] == [(5, 100), (9, 100)]
+    assert numbers(scanned.finish("stdout")) == (9, 100)
+
+
+def test_a_record_in_two_writes_is_read_as_one() -> None:
+    scanned = scanner({"pattern": "skip", "skip": True}, r"(\d+)%")
+    assert scanned.feed("stdout", b"x 90%", 1.0) is None
+    assert scanned.feed("stdout", b" skip me\n", 1.002) is None
+    timed = scanner(r"elapsed (?P<progress>\S+)")
+    assert timed.feed("stdout", b"elapsed 3m", 1.0) is None
+    assert numbers(timed.feed("stdout", b"20s\n", 1.002)) == (200, None)
+
+
+def test_a_look_at_a_growing_record_leaves_out_its_last_word_with_a_digit() -> None:
+    scanned = scanner(r"took (?P<progress>\S+)")
+    scanned.feed("stdout", b"took 5s ", 0.0)
+    assert numbers(scanned.feed("stdout", b"took 3m", GLANCE)) == (5, None)
+
+
+def test_a_finished_record_leaves_nothing_to_wait_for() -> None:
+    scanned = scanner(r"(\d+)%")
+    assert numbers(scanned.feed("stdout", b"5%\n", 0.0)) == (5, 100)
+    assert not scanned.awaits_quiet("stdout")
+
+
+def test_streams_are_split_apart_and_share_their_state() -> None:
+    scanned = scanner(r"of (?P<total>\d+)", r"at (?P<progress>\d+)")
+    scanned.feed("stderr", b"of 8\nat", 0.0)
+    assert numbers(scanned.feed("stdout", b"at 2\n", 0.0)) == (2, 8)
+    assert scanned.last_record == b"at 2"
+
+
+def test_what_the_end_of_a_stream_ends_is_read() -> None:
+    scanned = scanner(r"(\d+)$")
+    scanned.feed("stdout", b"99", 0.0)
+    assert numbers(scanned.finish("stdout")) == (99, 100)
+    assert scanned.finish("stdout") is None
