@@ -185,7 +185,7 @@ def _lines(name: str, value: Value) -> str:
 
 
 def _shown(text: str) -> str:
-    return f"`{clean_line(text[:800], 80)}`"  # cut first: cleaning megabytes would take seconds
+    return f"`{clean_line(text, 80)}`"
 
 
 # --- argv ------------------------------------------------------------------------------------------------------------
@@ -331,7 +331,8 @@ def _locate_program(tool: Tool, program: str, resolve: Resolve) -> str:
     search = _search_path(tool, resolve) or _DEFAULT_PATH
     if found := resolve.which(program, search):
         return found
-    raise StartError(f"the program `{program}` was not found; searched: {search}")
+    hint = "install it, or name its folder in `path:`"
+    raise StartError(f"the program `{program}` was not found; searched: {search}\nhint: {hint}")
 
 
 def _search_path(tool: Tool, resolve: Resolve) -> str:

@@ -108,7 +108,16 @@ class Process:
 
     def members(self) -> list[int]:
         """Return the pids of the session that still run; zombies do not."""
-        return [pid for pid in psutil.pids() if _runs_in(pid, self.session)]
+        return [pid for pid in psutil.pids() if self._has_member(pid)]
+
+    def _has_member(self, pid: int) -> bool:
+        try:
+            if pid == self._popen.pid:
+                # It looks like a zombie as soon as its first thread has ended; the others may go on.
+                return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            return os.getsid(pid) == self.session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except (ChildProcessError, ProcessLookupError, PermissionError, psutil.Error):
+            return False
 
     def signal_all(self, *signals: signal.Signals) -> None:
         """Send the signals to the process group, at once, and to all others in the session.
@@ -224,13 +233,6 @@ async def _until_empty(process: Process) -> None:
     while process.members():
         await anyio.sleep(pause)
         pause = min(pause * 2, 0.05)
-
-
-def _runs_in(pid: int, session: int) -> bool:
-    try:
-        return os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except (ProcessLookupError, PermissionError, psutil.Error):
-        return False
 
 
 def _group_of(pid: int) -> int | None:

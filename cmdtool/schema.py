@@ -94,7 +94,7 @@ def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
         if name not in tool.arguments:
             near = difflib.get_close_matches(name[:_VALUE_LENGTH], tool.arguments, n=1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
-            yield f"`{clean_line(name[: 10 * _VALUE_LENGTH], _VALUE_LENGTH)}`: unknown argument{hint}"
+            yield f"`{clean_line(name, _VALUE_LENGTH)}`: unknown argument{hint}"
     for name, argument in tool.arguments.items():
         if argument.is_required and name not in given:
             yield f"`{name}`: required argument missing"
@@ -192,4 +192,4 @@ def explain(error: ValidationError) -> str:
 
 def _shown(value: JSONValue) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return clean_line(text[: 10 * _VALUE_LENGTH], _VALUE_LENGTH)  # cut first: cleaning megabytes would take seconds
+    return clean_line(text, _VALUE_LENGTH)

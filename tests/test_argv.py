@@ -401,7 +401,7 @@ def test_a_program_is_found_and_stays_as_written(written: str, program: str) -> 
 
 
 def test_a_missing_program_is_named_with_what_was_searched() -> None:
-    with pytest.raises(StartError, match=r"^the program `nope` was not found; searched: /opt:/bin$"):
+    with pytest.raises(StartError, match=r"^the program `nope` was not found; searched: /opt:/bin\nhint: install it"):
         build(make_tool(["nope"], path=("/opt",)))
     with pytest.raises(StartError, match=r"^the program `/srv/\./nope` does not exist$"):
         build(make_tool(["./nope"]))

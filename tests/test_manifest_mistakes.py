@@ -25,6 +25,43 @@ def tool(body: str) -> str:
 
 # Manifest, key path, part of the message, part of the hint.
 MISTAKES = {
+    # --- what is filled in where ---
+    "a variable in the environment": (
+        tool('command: ls\nenv: {P: "$«{HOME}/x"}'),
+        "tools.a.env.P",
+        "`${HOME}` is not replaced",
+        "`${{HOME}}`",
+    ),
+    "a variable in a quoted element": (
+        tool('command: [ls, "$«{HOME}"]'),
+        "tools.a.command[1]",
+        "`${HOME}` is not replaced",
+        "`shell:`",
+    ),
+    "a variable in the path": (
+        "path: [«$HOME/bin]\n" + tool("command: ls"),
+        "path[0]",
+        "variables are not replaced",
+        "`~/...`",
+    ),
+    "a value inside a shell's script": (
+        tool('command: [bash, -c, "ls «{folder}"]'),
+        "tools.a.command[2]",
+        "a shell would read the value of `folder`",
+        '"$folder"',
+    ),
+    "a hole in a shell script": (
+        tool("shell: ls «{folder}\narguments: {folder: {type: string}}"),
+        "tools.a.shell",
+        "`{folder}` is not filled in here",
+        '"$folder"',
+    ),
+    "a NUL character": (
+        tool('command: [ls, «"a\\0b"]'),
+        "tools.a.command[1]",
+        "NUL",
+        "no program",
+    ),
     # --- YAML's classics ---
     "a hole without quotes is a mapping": (
         tool("command:\n  - tar\n  - «{source}"),

@@ -149,6 +149,22 @@ async def test_a_stopped_command_is_continued_so_that_it_can_end() -> None:
             assert await supervisor.end(process, 30) == Exit(None, "SIGTERM")
 
 
+async def test_a_process_whose_first_thread_has_ended_is_still_ended() -> None:
+    code = (
+        "import ctypes, signal, threading, time;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "threading.Thread(target=time.sleep, args=(300,)).start(); print(flush=True);"
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    supervisor = Supervisor()
+    async with supervisor.running(python(code), grace=0.1) as process:
+        await read_line(process)
+        await until(lambda: psutil.Process(process.session).status() == psutil.STATUS_ZOMBIE)
+        assert process.members() == [process.session]
+        assert await supervisor.end(process, 0.1) == Exit(None, "SIGKILL")
+        assert process.members() == []
+
+
 async def test_cancellation_cannot_interrupt_the_end() -> None:
     supervisor = Supervisor()
     with anyio.CancelScope() as scope:

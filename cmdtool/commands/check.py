@@ -12,7 +12,7 @@ from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
-from cmdtool.model import Tool
+from cmdtool.model import Choice, Element, Group, Tool
 
 FAILED: Final = 1
 
@@ -32,10 +32,22 @@ def check(paths: Sequence[Path]) -> int:
         sys.stderr.write(f"{errors} error{'s' if errors > 1 else ''}\n")
         return FAILED
     for tool in checked.tools.values():
-        sys.stdout.write(f"{tool.name}: {find(tool)}{_show_holes(tool)}, progress: {show_progress(tool)}\n")
+        arguments = f"; arguments: {', '.join(tool.arguments)}" if tool.arguments else ""
+        command = f"{find(tool)}{_show_command(tool)}"
+        sys.stdout.write(f"{tool.name}: {command}{arguments}; progress: {show_progress(tool)}\n")
     return 0
 
 
-def _show_holes(tool: Tool) -> str:
-    hole = "{{{}}}" if tool.shell is None else "${}"
-    return "".join(f" {hole.format(name)}" for name in tool.arguments)
+def _show_command(tool: Tool) -> str:
+    """Return the elements after the program, with their holes."""
+    return "".join(f" {_show_element(element)}" for element in (tool.command or ())[1:])
+
+
+def _show_element(element: Element) -> str:
+    match element:
+        case Group():
+            return f"[{' '.join(map(_show_element, element.root))}]"
+        case Choice():
+            branches = [" ".join(map(_show_element, elements)) for elements in (element.then, element.otherwise)]
+            return f"[{element.condition}? {' : '.join(filter(None, branches))}]"
+    return str(element)

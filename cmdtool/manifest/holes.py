@@ -1,5 +1,7 @@
 """Where a tool's holes stand: whether they name arguments, and whether these can be filled in there."""
 
+import posixpath
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
@@ -9,15 +11,23 @@ from cmdtool.model import Argument, Choice, Counted, Element, Group
 from cmdtool.shellwords import HINT, find_shell_syntax
 from cmdtool.template import Hole, Template
 
+_SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish"})
+_SCRIPT_OPTION: Final = re.compile("-[a-z]*c")
 _NEST: Final = 'put both in a nested list, `[{0}, "{{{1}}}"]`; if `{0}` takes no value, put `--` between them'
 
 
 class Holes:
     """Checks all holes of one tool against its `arguments`, and remembers which of these are `used`."""
 
-    def __init__(self, arguments: Mapping[str, Argument], report: Report, *, are_known: bool = True) -> None:
-        """`are_known` is false where some arguments could not be read, so that no name is known to be wrong."""
+    def __init__(
+        self, arguments: Mapping[str, Argument], report: Report, *, are_known: bool = True, are_declared: bool = True
+    ) -> None:
+        """`are_known` is false where some arguments could not be read, so that no name is known to be wrong.
+
+        `are_declared` is false where the arguments are just the names of the holes.
+        """
         self.arguments = arguments
+        self._are_declared = are_declared
         self.are_known = are_known
         self.used: set[str] = set()
         self.counted: dict[Counted, Node] = {}
@@ -26,7 +36,7 @@ class Holes:
 
     def check_text(self, node: Node, template: Template) -> None:
         """Check text that is not an element of a command: `env`, `cwd`, `stdin`."""
-        for name in self._known(node, template.holes):
+        for name in self._known(node, template):
             if is_array(self.arguments[name]):
                 self._at_hole(node, name, f"the array `{name}` cannot be filled in here", "give it to the command")
 
@@ -41,6 +51,7 @@ class Holes:
         if not node.is_damaged:
             self._check_program(*placed[0])
             self._check_options(placed)
+            self._check_scripts(placed)
             placed = placed[1:]
         for place, element in placed:
             self._check_element(place, element)
@@ -69,8 +80,22 @@ class Holes:
         self._report.at(node, f"`{name}` is not one of the tool's arguments", hint, offset=offset)
         return False
 
-    def _known(self, node: Node, names: Sequence[str]) -> list[str]:
-        return [name for name in dict.fromkeys(names) if self.check_name(node, name, offset=_offset(node, name))]
+    def _known(self, node: Node, template: Template) -> list[str]:
+        """Return the arguments that the holes of a text name, and report what is none."""
+        variables = [
+            hole.name
+            for before, hole in pairwise(template.parts)
+            if isinstance(hole, Hole) and str(before).endswith("$") and not self._is_declared(hole.name)
+        ]
+        for name in variables:
+            self.used.add(name)
+            hint = f"use `shell:` for variables; the text itself is written `${{{{{name}}}}}`"
+            self._at_hole(node, name, f"`${{{name}}}` is not replaced, no shell reads this", hint)
+        names = [name for name in dict.fromkeys(template.holes) if name not in variables]
+        return [name for name in names if self.check_name(node, name, offset=_offset(node, name))]
+
+    def _is_declared(self, name: str) -> bool:
+        return self._are_declared and name in self.arguments
 
     def _at_hole(self, node: Node, name: str, message: str, hint: str) -> None:
         self._report.at(node, message, hint, offset=_offset(node, name))
@@ -98,9 +123,20 @@ class Holes:
                 message = f"without `{name}`, which is optional, `{option}` would stand alone"
                 self._at_hole(node, name, message, _NEST.format(option, name))
 
+    def _check_scripts(self, placed: Sequence[tuple[Node, Element]]) -> None:
+        """Report `bash -c "ls {folder}"`: a shell would read the value. Where all the script is one, that is meant."""
+        if posixpath.basename(str(placed[0][1])) not in _SHELLS:
+            return
+        for (_, option), (node, script) in pairwise(placed[1:]):
+            is_script = isinstance(option, Template) and _SCRIPT_OPTION.fullmatch(str(option))
+            if is_script and isinstance(script, Template) and script.holes and len(script.parts) > 1:
+                name = script.holes[0]
+                hint = f'use `shell:` and write "${name}": there arguments are variables and never text'
+                self._at_hole(node, name, f"a shell would read the value of `{name}`", hint)
+
     def _check_element(self, node: Node, element: Element) -> None:
         if isinstance(element, Template):
-            arrays = [name for name in self._known(node, element.holes) if is_array(self.arguments[name])]
+            arrays = [name for name in self._known(node, element) if is_array(self.arguments[name])]
             if len(arrays) > 1:
                 named = " and ".join(f"`{name}`" for name in arrays)
                 self._at_hole(node, arrays[1], f"two arrays in one element: {named}", "use one element for each")

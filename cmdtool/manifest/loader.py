@@ -114,6 +114,7 @@ class _File:
     def _make_tools(
         self, root: Node, folder: str, builtin: Mapping[str, ProgressSpec], find_program: FindProgram | None
     ) -> None:
+        self._check_path(root)
         tools = root.child("tools")
         nodes = tools.entries if tools else {}
         anywhere = self._arguments_of_all(nodes)
@@ -132,6 +133,12 @@ class _File:
             find_program=find_program,
         )
         self.tools = {name: make_tool(name, node, self.keys.tools[name], shared) for name, node in nodes.items()}
+
+    def _check_path(self, root: Node) -> None:
+        path = root.child("path")
+        for folder in path.items if path else ():
+            if "$" in str(folder.value):
+                self.report.at(folder, "variables are not replaced here", "write `~/...` or the whole path")
 
     def _arguments_of_all(self, nodes: Mapping[str, Node]) -> Holes:
         """Return the arguments of all tools: what the file's own parsers and defaults can name."""

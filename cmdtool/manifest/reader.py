@@ -190,6 +190,8 @@ class _Builder:
             node = replace(node, written=text)
         match raw.tag.removeprefix(_TAG):
             case "str" | "merge" | "value":
+                if "\0" in text:
+                    return self._break(node, "it holds a NUL character", "no program can be given one")
                 return replace(node, value=text)
             case "null":
                 return node

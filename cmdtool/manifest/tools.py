@@ -80,7 +80,12 @@ class _Maker:
         self._keys = ToolKeys.model_construct(None, **_merge(shared.defaults, keys))
         self._declared = declared_arguments(node, keys)
         self._arguments = self._implicit() if self._declared is None else self._declared
-        self._holes = Holes(self._arguments, self._report, are_known=not has_lost_arguments(node))
+        self._holes = Holes(
+            self._arguments,
+            self._report,
+            are_known=not has_lost_arguments(node),
+            are_declared=self._declared is not None,
+        )
 
     def make(self, name: str) -> Tool:
         before = self._report.errors
@@ -141,6 +146,12 @@ class _Maker:
                 )
 
     def _check_texts(self) -> None:
+        shell, place = self._keys.shell or "", self._node.child("shell")
+        for name in self._arguments if place else ():
+            found = re.search(rf"(?<![${{]){{{name}}}", shell)
+            if found and place:
+                hint = f'write "${name}": in `shell:` the arguments are variables'
+                self._report.at(place, f"`{{{name}}}` is not filled in here", hint, offset=found.start())
         for key, text in (("cwd", self._keys.cwd), ("stdin", self._keys.stdin)):
             if text and (place := self._place(key)):
                 self._holes.check_text(place, text)
