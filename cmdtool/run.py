@@ -32,6 +32,7 @@ STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
 
+_MOMENT: Final = 0.05
 _NOTHING: Final = Excerpt(b"", 0, b"")
 
 
@@ -112,14 +113,13 @@ async def run_call(
                 ended_by = await _until_ended(process, tool, intake)
                 exit_ = await supervisor.end(process, tool.grace)
                 duration = anyio.current_time() - started
-                with anyio.move_on_after(DRAIN) as drain:
-                    await intake.drained()
+                is_drained = await intake.drain()
                 tasks.cancel_scope.cancel()
     except StartError as exc:
         return RunResult.not_started(exc)
     success = ended_by == "exit" and exit_.status in tool.success
     outcome = None if success and exit_.status == 0 else _outcome(tool, ended_by, exit_)
-    if outcome is None and drain.cancelled_caught:
+    if outcome is None and not is_drained:
         outcome = f"output was still open {DRAIN:g} s after the exit: what came later is not here"
     stdout, stderr = intake.excerpts(failed=not success)
     return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr)
@@ -135,6 +135,7 @@ class _Intake:
         self._captures = {stream: Capture(self._output.limit) for stream in STREAMS}
         self._ended = {stream: anyio.Event() for stream in STREAMS}
         self._echo = echo
+        self._echoing: set[Stream] = set()
         self._progress = _Progress(call, reporter) if reporter else None
 
     async def pump(self, process: Process, stream: Stream) -> None:
@@ -151,7 +152,9 @@ class _Intake:
             if not block:
                 break
             if self._echo:
+                self._echoing.add(stream)
                 await self._echo(stream, block)
+                self._echoing.discard(stream)
             begun = anyio.current_time()
             self._take(stream, block)
             if (busy := anyio.current_time() - begun) > TURN:
@@ -160,10 +163,19 @@ class _Intake:
             progress.offer(progress.scanner.finish(stream))
         self._ended[stream].set()
 
-    async def drained(self) -> None:
-        """Wait until both streams have ended."""
-        for ended in self._ended.values():
-            await ended.wait()
+    async def drain(self) -> bool:
+        """Wait until both streams have ended, at most `DRAIN` seconds; return whether they have.
+
+        The time that an echo takes does not count: whoever reads it may be a person with a pager.
+        """
+        left = DRAIN
+        while left > 0:
+            with anyio.move_on_after(_MOMENT):
+                for ended in self._ended.values():
+                    await ended.wait()
+                return True
+            left -= 0 if self._echoing else _MOMENT
+        return False
 
     def set_total(self, counted: Counted, value: float) -> None:
         """Take a total that was counted while the command runs."""

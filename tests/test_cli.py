@@ -267,3 +267,10 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> 
     assert ran.stdout == "y\n"
     assert "Traceback" not in ran.stderr
     assert ran.returncode == 141
+
+
+def test_a_reader_that_takes_its_time_gets_all_of_the_output(tmp_path: Path) -> None:
+    # As much as fits into the pipes on the way and one block: the command has ended, and the last of it is still here.
+    piped = f"{sys.executable} -m cmdtool run -- seq 1 28000 | (sleep 4; wc -l)"
+    ran = subprocess.run(["bash", "-c", piped], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert ran.stdout.strip() == "28000"
