@@ -30,18 +30,19 @@ class TerminalSink:
             TimeElapsedColumn(),
             TextColumn("{task.fields[message]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=console,
-            disable=not console.is_terminal,
         )
         self._task = self._bar.add_task(escape(name), total=None, message="")
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if self._console.is_terminal:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     async def send(self, update: Update) -> None:
         """Show `update`."""
