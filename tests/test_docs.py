@@ -28,6 +28,7 @@ MANIFEST = ROOT / "docs" / "manifest.md"
 PROGRESS = ROOT / "docs" / "progress.md"
 COMMANDS = ROOT / "docs" / "commands.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+DESIGN = ROOT / "docs" / "design.md"
 PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -276,3 +277,13 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as name:
         write_help(Path(name))
+
+
+def test_the_design_page_has_a_row_for_every_module() -> None:
+    package = ROOT / "cmdtool"
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    described = set(
+        re.findall(r"`([\w/*.]+)`", "\n".join(re.findall(r"^\| (.*?) \|", DESIGN.read_text(), flags=re.MULTILINE)))
+    )
+    assert modules | folders <= described | {"parsers/"}

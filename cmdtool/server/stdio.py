@@ -69,6 +69,8 @@ class _Ending:
         """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
         try:
             async for message in incoming:
+                if isinstance(message, Exception):
+                    logger.warning("a line that is no JSON-RPC message was passed over")
                 await relayed.send(message)
         finally:
             self._begin()
