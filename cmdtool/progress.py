@@ -96,10 +96,10 @@ class ProgressTracker:
         update = self._flush(now) if self._newest is not None else None
         last = update or self._sent
         if success and last is not None and last.total is not None:
-            update = Update(last.total, last.total, last.message)
+            update = Update(last.total, last.total, self._message)
         elif success and self._expected is not None:
             total = self._expected * _factor_above(self._expected, last.progress if last else 0.0)
-            update = Update(total, total, last.message if last else None)
+            update = Update(total, total, self._message)
         return self._note_sent(update, now)
 
     def _flush(self, now: float) -> Update | None:

@@ -178,6 +178,14 @@ def test_the_same_reading_over_and_over_does_not_silence_the_signs_of_life() -> 
     assert [update.message for update in sent] == ["50%", "1s elapsed · 50%", "2s elapsed · 50%", "3s elapsed · 50%"]
 
 
+def test_the_completion_has_the_message_of_the_last_reading_not_of_a_sign_of_life() -> None:
+    tracked = tracker(heartbeat="1s")
+    tracked.offer(reading(50, 100, "half"))
+    tracked.take(0.0)
+    assert tracked.take(1.0) is not None
+    assert tracked.finish(success=True, now=2.0) == Update(100, 100, "half")
+
+
 def test_a_heartbeat_shorter_than_the_interval_sends_the_waiting_reading() -> None:
     tracked = tracker(interval="4s", heartbeat="1s")
     tracked.offer(reading(1, 100))
