@@ -40,3 +40,12 @@ async def test_a_terminal_gets_a_bar_and_lines_above_it() -> None:
         sink.print("a line of [output]")
     assert "a line of [output]" in screen.getvalue()
     assert " 45% 9/20" in screen.getvalue()
+
+
+@pytest.mark.anyio
+async def test_a_message_that_repeats_the_numbers_is_left_out() -> None:
+    screen = io.StringIO()
+    with TerminalSink(Console(file=screen, force_terminal=False, width=60), "count") as sink:
+        await sink.send(Update(60, 100, "60%"))
+        await sink.send(Update(8, 8, "8/8"))
+    assert screen.getvalue() == "count:  60%\ncount: 100% 8/8\n"

@@ -45,14 +45,15 @@ class TerminalSink:
             self._bar.stop()
 
     async def send(self, update: Update) -> None:
-        """Show `update`."""
+        """Show `update`; a message that only repeats its numbers is left out."""
+        measure, message = format_measure(update.progress, update.total), update.message or ""
+        if message.strip() in measure:
+            message = ""
         if self._console.is_terminal:
-            self._bar.update(
-                self._task, completed=update.progress, total=update.total, message=update.message or "", refresh=True
-            )
+            self._bar.update(self._task, completed=update.progress, total=update.total, message=message, refresh=True)
         elif update.progress == update.total or time.monotonic() >= self._line_at:
             self._line_at = time.monotonic() + _LINE_EVERY
-            line = " ".join(part for part in (format_measure(update.progress, update.total), update.message) if part)
+            line = " ".join(filter(None, (measure, message)))
             self._console.print(f"{self._name}: {line}", markup=False, highlight=False, soft_wrap=True)
 
     def print(self, line: str) -> None:
