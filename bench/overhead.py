@@ -37,7 +37,7 @@ class Nowhere:
 
 
 def tool(command: list[str], progress: str) -> Tool:
-    fixed = {"name": "bench", "arguments": {}, "folder": "/", "path": (), "inherit_env": ()}
+    fixed = {"name": "bench", "folder": "/"}
     return Tool.model_validate({"command": command, "progress": progress, **fixed})
 
 

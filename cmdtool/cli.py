@@ -1,14 +1,18 @@
 """Options and help text; the one place where errors become messages and exit statuses."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from cmdtool import __version__
 from cmdtool.errors import CmdtoolError, ManifestError
+
+if TYPE_CHECKING:
+    from cmdtool.model import Tool
 
 app = typer.Typer(
     help="Turn any command into an MCP tool that reports its progress truthfully and stops when told to.",
@@ -52,23 +56,22 @@ class _RunCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def _complete_tool(ctx: typer.Context, incomplete: str) -> list[str]:
+def _tools(ctx: typer.Context) -> "Mapping[str, Tool]":
+    """Return the tools that can be completed; none where the manifest is wrong, for completion says nothing."""
     from cmdtool.commands.files import read_manifest
 
     try:
-        tools = read_manifest(ctx.params.get("file") or []).tools
+        return read_manifest(ctx.params.get("file") or []).tools
     except CmdtoolError:
-        return []
-    return [name for name in tools if name.startswith(incomplete)]
+        return {}
+
+
+def _complete_tool(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [name for name in _tools(ctx) if name.startswith(incomplete)]
 
 
 def _complete_argument(ctx: typer.Context, incomplete: str) -> list[str]:
-    from cmdtool.commands.files import read_manifest
-
-    try:
-        tool = read_manifest(ctx.params.get("file") or []).tools.get(ctx.params.get("tool") or "")
-    except CmdtoolError:
-        return []
+    tool = _tools(ctx).get(ctx.params.get("tool") or "")
     return [f"{name}=" for name in tool.arguments if name.startswith(incomplete)] if tool else []
 
 

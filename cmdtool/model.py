@@ -35,6 +35,7 @@ JSONValue: TypeAlias = Any
 """A value as `json.loads` gives it."""
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
+STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 
 TOOL_NAME: Final = r"[A-Za-z0-9_.-]{1,128}"
 """Names that MCP allows (2026-07-28, tools, "Tool Names")."""
@@ -118,7 +119,6 @@ _WORD_SCHEMA: Final = {"type": ["string", "integer"]}
 Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_QUANTITY_SCHEMA)]
 Timeout = Annotated[float | None, BeforeValidator(_no_timeout), WithJsonSchema(_QUANTITY_SCHEMA)]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_QUANTITY_SCHEMA)]
-Word = Annotated[str, BeforeValidator(_word), WithJsonSchema(_WORD_SCHEMA)]
 TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_WORD_SCHEMA)]
 Positive = Annotated[StrictInt, Field(ge=1)]
 

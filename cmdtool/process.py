@@ -184,7 +184,7 @@ class Supervisor:
             process.close()
 
     async def end(self, process: Process, grace: float) -> Exit:
-        """End the process and its group: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
+        """End the process and its session: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
 
         Once begun it goes on to its end, whatever is cancelled. Its output can still be read afterwards.
         """

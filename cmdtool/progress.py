@@ -15,6 +15,7 @@ from typing import Final
 from cmdtool.model import ProgressSpec
 from cmdtool.readings import Reading
 from cmdtool.text import clean_line
+from cmdtool.values import stage_key
 
 ALMOST: Final = 0.999
 """The fraction that stands for "all done" until the command has exited with success."""
@@ -122,7 +123,7 @@ class ProgressTracker:
         """Map a stage's own fraction into its share; an unknown or an earlier stage only shows its name."""
         if not self._shares:
             return reading.value, reading.total, reading.message
-        share = self._shares.get((reading.stage or "").strip().casefold())
+        share = self._shares.get(stage_key(reading.stage or ""))
         if share is None or share[0] < self._furthest:
             return None, None, reading.stage or reading.message
         self._furthest, width = share
@@ -211,6 +212,6 @@ def _shares(stages: Mapping[str, float]) -> dict[str, tuple[float, float]]:
     whole = sum(stages.values())
     shares, before = {}, 0.0
     for name, weight in stages.items():
-        shares[name.strip().casefold()] = (100 * before / whole, 100 * weight / whole)
+        shares[stage_key(name)] = (100 * before / whole, 100 * weight / whole)
         before += weight
     return shares

@@ -15,7 +15,7 @@ from cmdtool.model import Counted, ProgressSpec, Rule, Stream
 from cmdtool.patterns import FIELDS, NUMBERS, Pattern, compile_pattern
 from cmdtool.template import Template
 from cmdtool.text import clean_line
-from cmdtool.values import parse_number
+from cmdtool.values import parse_number, stage_key
 
 _VALUES: Final = frozenset({"progress", "remaining", "increment"})
 """Fields that say how far, and with a known total are rivals of `percent`."""
@@ -82,7 +82,7 @@ class _State:
 
     def enter(self, stage: str) -> None:
         """Make `stage` the current one; a new one starts with nothing read."""
-        if self.stage is not None and _same_name(stage, self.stage):
+        if self.stage is not None and stage_key(stage) == stage_key(self.stage):
             return
         self.stage = stage
         self.progress = self.total = self.remaining = self.percent = None
@@ -313,10 +313,6 @@ def _hit(rule: _Rule, matches: Sequence[Any]) -> _Hit:
 def _text(match: Any, group: int) -> str | None:
     found: bytes | None = match.group(group)
     return None if found is None else found.decode(errors="replace")
-
-
-def _same_name(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()
 
 
 def _from_the_end(text: bytes, literal: bytes) -> Iterator[tuple[int, bytes]]:

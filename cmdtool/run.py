@@ -9,7 +9,7 @@ import anyio
 
 from cmdtool.argv import Invocation, Resolve, argument_texts, build_count, build_invocation
 from cmdtool.errors import StartError
-from cmdtool.model import Counted, JSONValue, Stream, Tool
+from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exit, Process, Supervisor
 from cmdtool.progress import format_elapsed
@@ -26,8 +26,6 @@ TURN: Final = 0.005
 
 DRAIN: Final = 2.0
 """Seconds that output is awaited for after the exit, when a process out of reach holds the pipe."""
-
-STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 
 EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]

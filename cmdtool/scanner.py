@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 
-from cmdtool.model import Counted, ProgressSpec, Stream
+from cmdtool.model import STREAMS, Counted, ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
 from cmdtool.records import RecordSplitter
 
@@ -27,7 +27,7 @@ class Scanner:
 
     def __init__(self, spec: ProgressSpec, arguments: Mapping[str, str]) -> None:
         self._reader = Reader(spec, arguments)
-        self._splitters = {stream: RecordSplitter() for stream in get_args(Stream)}
+        self._splitters = {stream: RecordSplitter() for stream in STREAMS}
         self._unread_since: dict[Stream, float] = {}
         self.last_record = b""
 

@@ -44,6 +44,11 @@ def parse_number(text: str) -> float | None:
     return _seconds(text) if _SPAN.fullmatch(text) else None
 
 
+def stage_key(name: str) -> str:
+    """Return what two names of one stage have in common: outer spaces and case do not count."""
+    return name.strip().casefold()
+
+
 def first_number(text: str) -> float | None:
     """Return the first number in `text`, with its unit where it has one: 1.5 MiB of `1.5M ./folder`."""
     found = _FIRST.search(text)

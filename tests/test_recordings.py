@@ -15,13 +15,12 @@ import pytest
 import yaml
 
 import cmdtool
-from cmdtool.model import ParserFile, ProgressSpec, Stream
+from cmdtool.model import STREAMS, ParserFile, ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
 from cmdtool.records import RecordSplitter
 from cmdtool.scanner import QUIET, Scanner
 from tests.recordings.score import FOLDER, Score, load_truths, score, too_high
 
-STREAMS: Final[tuple[Stream, ...]] = ("stdout", "stderr")
 NAMED: Final = ("curl", "ffmpeg", "git", "rsync", "tqdm")
 
 MISSES: Final = {

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 def tool(shell: str, **keys: object) -> Tool:
-    fixed = {"name": "t", "arguments": {}, "folder": "/", "path": (), "inherit_env": ()}
+    fixed = {"name": "t", "folder": "/"}
     return Tool.model_validate({"shell": shell, **fixed, **keys})
 
 

@@ -10,17 +10,7 @@ pytestmark = pytest.mark.anyio
 
 
 def tool(name: str, concurrency: int | None = None) -> Tool:
-    return Tool.model_validate(
-        {
-            "name": name,
-            "command": ["true"],
-            "arguments": {},
-            "folder": "/",
-            "path": (),
-            "inherit_env": (),
-            "concurrency": concurrency,
-        }
-    )
+    return Tool.model_validate({"name": name, "command": ["true"], "folder": "/", "concurrency": concurrency})
 
 
 class Caller:

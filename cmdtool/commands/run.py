@@ -70,11 +70,9 @@ def run_command(words: Sequence[str], progress: str | None, options: Options) ->
         {
             "name": os.path.basename(words[0]),
             "command": [Template((word,)) for word in words],
-            "arguments": {},
             "timeout": "none",
             "progress": resolve_progress(progress or "none", builtin_parsers()),
             "folder": os.getcwd(),
-            "path": (),
             "inherit_env": ("*",),
         }
     )

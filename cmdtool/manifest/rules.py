@@ -9,6 +9,7 @@ from cmdtool.manifest.nodes import Node, Report, did_you_mean
 from cmdtool.model import Counted, ProgressSpec, Rule
 from cmdtool.patterns import compile_pattern
 from cmdtool.template import Hole, Template
+from cmdtool.values import stage_key
 
 _SINGLE_QUOTES: Final = "put the pattern in single quotes: there a backslash is only a backslash"
 UNQUOTED: Final = "YAML ends text without quotes at ` #`: put the pattern in single quotes"
@@ -61,7 +62,7 @@ def check_pattern(node: Node, report: Report) -> None:
 class _Checker:
     def __init__(self, resolved: ProgressSpec | None, holes: Holes, report: Report) -> None:
         self._groups = _group_names(resolved.rules) if resolved else None
-        self._stages = {_fold(name): name for name in (resolved.stages if resolved else None) or ()}
+        self._stages = {stage_key(name): name for name in (resolved.stages if resolved else None) or ()}
         self._holes = holes
         self._report = report
 
@@ -71,7 +72,7 @@ class _Checker:
             self.check_total(place, rule.total)
         if (place := node.child("message")) and rule.message:
             self._check_message(place, rule.message)
-        if (place := node.child("stage")) and rule.stage and self._stages and _fold(rule.stage) not in self._stages:
+        if (place := node.child("stage")) and rule.stage and self._stages and stage_key(rule.stage) not in self._stages:
             hint = did_you_mean(rule.stage, self._stages.values())
             self._report.at(place, f"`{rule.stage}` is not one of the `stages`", hint)
 
@@ -130,9 +131,5 @@ def _group_names(rules: Sequence[Rule]) -> frozenset[str] | None:
 def _check_stages(node: Node, report: Report) -> None:
     seen: dict[str, str] = {}
     for name, place in node.entries.items():
-        if (first := seen.setdefault(_fold(name), name)) != name:
+        if (first := seen.setdefault(stage_key(name), name)) != name:
             report.at(place, f"`{name}` and `{first}` are the same stage", "case and spaces do not count", on_key=True)
-
-
-def _fold(name: str) -> str:
-    return name.strip().casefold()

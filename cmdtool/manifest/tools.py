@@ -95,6 +95,7 @@ class _Maker:
             self._report.at(self._node, message, hint, on_key=True, severity="warning")
         check_runs(self._node, self._report)
         self._check_arguments()
+        self._check_script()
         self._check_texts()
         if (place := self._node.child("command")) and self._keys.command:
             self._holes.check_command(place, self._keys.command)
@@ -145,13 +146,16 @@ class _Maker:
                     node or self._node, f"an argument of a `shell:` cannot be named `{name}`", hint, on_key=True
                 )
 
-    def _check_texts(self) -> None:
-        shell, place = self._keys.shell or "", self._node.child("shell")
-        for name in self._arguments if place else ():
-            found = re.search(rf"(?<![${{]){{{name}}}", shell)
-            if found and place:
+    def _check_script(self) -> None:
+        place = self._node.child("shell")
+        if place is None or self._keys.shell is None:
+            return
+        for name in self._arguments:
+            if found := re.search(rf"(?<![${{]){{{name}}}", self._keys.shell):
                 hint = f'write "${name}": in `shell:` the arguments are variables'
                 self._report.at(place, f"`{{{name}}}` is not filled in here", hint, offset=found.start())
+
+    def _check_texts(self) -> None:
         for key, text in (("cwd", self._keys.cwd), ("stdin", self._keys.stdin)):
             if text and (place := self._place(key)):
                 self._holes.check_text(place, text)
