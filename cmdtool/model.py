@@ -294,6 +294,10 @@ class ParserFile(Model):
     matches: tuple[str, ...] = ()
     sample: str
     hint: str | None = None
+    needs: tuple[str, ...] = ()
+    """Options, or `pty` for a terminal; the program says nothing unless one of them is given."""
+    launches: StrictBool = False
+    """Whether it runs other programs, whose output `auto` reads where the rules read nothing."""
     rules: Rules
     stages: Stages | None = None
 

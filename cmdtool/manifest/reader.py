@@ -14,11 +14,10 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from cmdtool.manifest.nodes import Node, Position, Report, Step, join
-from cmdtool.manifest.syntax import explain
+from cmdtool.manifest.syntax import MAX_DEPTH, TOO_DEEP, explain
 
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 100_000
-MAX_DEPTH: Final = 32
 
 _Loader: Final[type[Any]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNREADABLE: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -77,7 +76,7 @@ def _too_many(mark: Any) -> _RefusedError:
 
 
 def _too_deep(mark: Any) -> _RefusedError:
-    return _RefusedError(mark, f"nested more than {MAX_DEPTH} levels deep")
+    return _RefusedError(mark, TOO_DEEP)
 
 
 class _Composer:

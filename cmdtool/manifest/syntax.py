@@ -7,6 +7,9 @@ import yaml
 
 from cmdtool.manifest.nodes import Position, Report
 
+MAX_DEPTH: Final = 32
+TOO_DEEP: Final = f"nested more than {MAX_DEPTH} levels deep"
+
 _KEY: Final = re.compile(r"""\s*(?:- +)*(?:["']?([A-Za-z_][\w-]*)["']?\s*:(?:\s+|$))?""")
 _COMMANDS: Final = frozenset({"command", "shell"})
 _PATTERNS: Final = frozenset({"pattern", "progress", "rules"})
@@ -28,6 +31,7 @@ _MESSAGES: Final = (
     ("comment or line break", "text after `|` or `>`", "the text begins on the next line; or quote the whole value"),
     ("a tag", "text that begins with `!` is a tag", "quote the whole value"),
     ("tag handle", "text that begins with `!` is a tag", "quote the whole value"),
+    ("exceeded maximum nesting depth", TOO_DEEP, ""),  # libyaml's own bound, which its look-ahead meets first
     ("a directive", "a line that begins with `%` is a directive", "quote the whole value"),
 )
 
