@@ -1,7 +1,7 @@
 """Runs one call from its arguments to its result: the only place where all parts meet."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -202,9 +202,9 @@ class _Progress:
         self._reporter = reporter
         self._expect_total()
 
-    def offer(self, reading: Reading | None) -> None:
+    def offer(self, readings: Sequence[Reading]) -> None:
         self._reporter.hear(self.scanner.last_record)
-        if reading:
+        for reading in readings:
             self._reporter.offer(reading)
 
     def set_total(self, counted: Counted, value: float) -> None:

@@ -36,47 +36,51 @@ class Scanner:
         """The total as known now."""
         return self._reader.total
 
-    def set_total(self, counted: Counted, value: float) -> Reading | None:
+    def set_total(self, counted: Counted, value: float) -> list[Reading]:
         """Take a total that was counted, and return what is read now, if that is of use."""
-        return self._reader.set_total(counted, value)
+        return _listed(self._reader.set_total(counted, value))
 
     def awaits_quiet(self, stream: Stream) -> bool:
         """Whether there is a growing record that `quiet` would read."""
         return stream in self._unread_since
 
-    def feed(self, stream: Stream, block: bytes, now: float) -> Reading | None:
-        """Take the next block; return what is read now, None if no rule read anything in it."""
+    def feed(self, stream: Stream, block: bytes, now: float) -> list[Reading]:
+        """Take the next block; return what is read now, the newest last, nothing if no rule read anything in it."""
         splitter = self._splitters[stream]
         records = splitter.feed(block)
         if records:
             self._unread_since.pop(stream, None)
-        reading = self._read(stream, records)
+        readings = self._read(stream, records)
         if splitter.pending and now >= self._unread_since.setdefault(stream, now) + GLANCE:
             self._unread_since[stream] = now
-            reading = self._preview(stream, _without_last_number(splitter.pending)) or reading
-        return reading
+            readings += self._preview(stream, _without_last_number(splitter.pending))
+        return readings
 
-    def quiet(self, stream: Stream) -> Reading | None:
+    def quiet(self, stream: Stream) -> list[Reading]:
         """Read the growing record as it stands: nothing has come for `QUIET` seconds."""
         self._unread_since.pop(stream, None)
         return self._preview(stream, self._splitters[stream].pending)
 
-    def finish(self, stream: Stream) -> Reading | None:
+    def finish(self, stream: Stream) -> list[Reading]:
         """Read what the end of the stream ends."""
         self._unread_since.pop(stream, None)
         return self._read(stream, self._splitters[stream].finish())
 
-    def _read(self, stream: Stream, records: list[bytes]) -> Reading | None:
+    def _read(self, stream: Stream, records: list[bytes]) -> list[Reading]:
         if not records:
-            return None
+            return []
         self.last_record = records[-1]
-        return self._reader.feed(stream, records)
+        return _listed(self._reader.feed(stream, records))
 
-    def _preview(self, stream: Stream, pending: bytes) -> Reading | None:
+    def _preview(self, stream: Stream, pending: bytes) -> list[Reading]:
         if not pending:
-            return None
+            return []
         self.last_record = pending
-        return self._reader.preview(stream, pending)
+        return _listed(self._reader.preview(stream, pending))
+
+
+def _listed(reading: Reading | None) -> list[Reading]:
+    return [reading] if reading else []
 
 
 def _without_last_number(pending: bytes) -> bytes:

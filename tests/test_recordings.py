@@ -79,14 +79,15 @@ def read(recording: Recording) -> Iterator[tuple[float, Reading]]:
     scanner = Scanner(parser_of(recording), {})
     for place, chunk in enumerate(recording.chunks):
         for line in re.findall(rb"[^\r\n]*[\r\n]|[^\r\n]+", chunk.data):
-            if reading := scanner.feed(chunk.stream, line, chunk.t):
+            for reading in scanner.feed(chunk.stream, line, chunk.t):
                 yield chunk.t, reading
         later = (other.t for other in recording.chunks[place + 1 :] if other.stream == chunk.stream)
-        if next(later, float("inf")) > chunk.t + QUIET and (quiet := scanner.quiet(chunk.stream)):
-            yield chunk.t + QUIET, quiet
+        if next(later, float("inf")) > chunk.t + QUIET:
+            for reading in scanner.quiet(chunk.stream):
+                yield chunk.t + QUIET, reading
     for stream in STREAMS:
-        if rest := scanner.finish(stream):
-            yield recording.chunks[-1].t, rest
+        for reading in scanner.finish(stream):
+            yield recording.chunks[-1].t, reading
 
 
 def predictions(readings: Iterable[tuple[float, Reading]]) -> list[tuple[float, float, float | None]]:
