@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import cmdtool
-from cmdtool.model import STREAMS, ParserFile, ProgressSpec, Stream
+from cmdtool.model import STREAMS, ParserFile, Progress, ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
 from cmdtool.records import RecordSplitter
 from cmdtool.scanner import QUIET, Scanner
@@ -76,7 +76,7 @@ def parser_of(recording: Recording) -> ProgressSpec:
 
 def read(recording: Recording) -> Iterator[tuple[float, Reading]]:
     """Iterate over the readings of a run, one a record, as a `Scanner` gives them on the clock of the recording."""
-    scanner = Scanner(parser_of(recording), {})
+    scanner = Scanner(Progress.model_validate(dict(parser_of(recording))), {})
     for place, chunk in enumerate(recording.chunks):
         for line in re.findall(rb"[^\r\n]*[\r\n]|[^\r\n]+", chunk.data):
             for reading in scanner.feed(chunk.stream, line, chunk.t):
