@@ -172,6 +172,8 @@ class Supervisor:
     def start(self, invocation: Invocation) -> Process:
         """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
 
+        Its output goes to pipes, or to the terminals of the invocation, of which one is the session's own.
+
         Raises:
             StartError: the kernel refused; the message says why.
         """
@@ -201,10 +203,10 @@ class Supervisor:
             process.close()
 
     async def end(self, process: Process, grace: float) -> Exit:
-        """End the process and its session: SIGTERM and SIGCONT (under a terminal SIGHUP too), after `grace` seconds
-        SIGKILL until nobody is left.
+        """End the process and its session: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
 
-        Once begun it goes on to its end, whatever is cancelled. Its output can still be read afterwards.
+        Under a terminal it gets SIGHUP too, as when that goes away. Once begun it goes on to its end, whatever is
+        cancelled. Its output can still be read afterwards.
         """
         if process in self._running:
             with anyio.CancelScope(shield=True):
