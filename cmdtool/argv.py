@@ -7,7 +7,6 @@ it: the barrier against that is a sandbox.
 
 import json
 import posixpath
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -15,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 
 from cmdtool.errors import ArgumentError, StartError
 from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Terminal, Tool
+from cmdtool.programs import running_programs
 from cmdtool.template import Hole, Template
 from cmdtool.text import clean_line
 
@@ -31,7 +31,6 @@ _INHERITED: Final = (
     *("XDG_*", "*_PROXY", "*_proxy"),
 )
 _TERMINAL_TYPE: Final = "xterm-256color"
-_PV: Final = re.compile(r"(?:\A|[|&;({\n])\s*(?:\S*/)?pv\s")
 
 Value: TypeAlias = str | tuple[str, ...]
 """The text of an argument that was given; an array has one text an item."""
@@ -427,8 +426,7 @@ def _terminal(tool: Tool) -> Terminal | None:
     """
     if tool.pty is None or "controlling" in tool.pty.model_fields_set:
         return tool.pty
-    program, *others = map(str, _elements(tool, tool))
-    runs_pv = any(map(_PV.search, (f"{program} ", *others)))  # another element may be a script, as in `sh -c`
+    runs_pv = "pv" in running_programs([str(element) for element in _elements(tool, tool)])
     return tool.pty.model_copy(update={"controlling": "stderr"}) if runs_pv else tool.pty
 
 

@@ -538,6 +538,7 @@ def test_without_pty_there_is_no_terminal_and_a_count_never_has_one() -> None:
     [
         ({"command": ["tool", "pv", "--pv "]}, "stdout"),
         ({"command": ["/bin/pv", "x"]}, "stderr"),
+        ({"command": ["/bin/nice", "-n", "5", "pv", "x"]}, "stderr"),
         ({"command": ["bash", "-c", "pv x > y"]}, "stderr"),
         ({"shell": "scp pv host:"}, "stdout"),
         ({"shell": "mpv x; echo pv"}, "stdout"),
@@ -547,7 +548,7 @@ def test_without_pty_there_is_no_terminal_and_a_count_never_has_one() -> None:
     ],
 )
 def test_the_controlling_terminal_is_where_the_program_looks(keys: dict[str, Any], controlling: str) -> None:
-    host = FakeHost(programs=("/bin/tool", "/bin/bash", "/bin/pv"))
+    host = FakeHost(programs=("/bin/tool", "/bin/bash", "/bin/nice", "/bin/pv"))
     terminal = build(make_tool(**{"pty": True, **keys}), host).terminal
     assert terminal is not None
     assert terminal.controlling == controlling
