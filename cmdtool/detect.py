@@ -32,6 +32,7 @@ from typing import Final
 from cmdtool.mining import Miner
 from cmdtool.model import ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
+from cmdtool.suggest import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,10 @@ class Detector:
         if any(reading.value is not None for reading in readings):
             self._miner = None
         return readings or mined
+
+    def findings(self) -> list[Finding]:
+        """Return the rules that would read what was mined."""
+        return self._miner.findings() if self._miner else []
 
     def preview(self, stream: Stream, pending: bytes, *, is_screen: bool = False) -> list[Reading]:
         """Return what `feed` would if the record `pending` ended here."""

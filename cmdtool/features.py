@@ -232,8 +232,10 @@ class _Line:
             return  # a row of a table
         for place, token in enumerate(self._tokens):
             if token.lastgroup == "chain" and " " not in token[0]:
-                for part, amount in enumerate(token[0].replace(",", "").split("/")):
-                    yield self._feature("count", float(amount), None, token, ("chain", place, part), shape)
+                for part, amount in enumerate(re.finditer(r"[^/]+", token[0])):
+                    where = (token.start() + amount.start(), token.start() + amount.end())
+                    number = float(amount[0].replace(",", ""))
+                    yield self._feature("count", number, None, token, ("chain", place, part), shape, where=where)
             if token.lastgroup != "count":
                 continue
             value = _number(token["amount"] + (token["size"] or ""))
@@ -278,9 +280,10 @@ class _Line:
         *,
         is_sure: bool = False,
         names_step: bool = False,
+        where: tuple[int, int] | None = None,
     ) -> Feature:
-        start = len(self._text[: token.start()].encode())
-        span = (start, start + len(token[0].encode()))
+        start, end = where or token.span()
+        span = (len(self._text[:start].encode()), len(self._text[:end].encode()))
         label = self._label
         return Feature(kind, value, total, (kind, layout, series), (kind, layout), label, is_sure, names_step, span)
 

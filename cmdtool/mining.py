@@ -13,6 +13,7 @@ from cmdtool.features import Feature, find_features, heads_percentages
 from cmdtool.json_lines import json_features
 from cmdtool.readings import Reading
 from cmdtool.records import Placed
+from cmdtool.suggest import Finding, Sample, suggest
 from cmdtool.text import clean_line
 
 _FIRST: Final = 16
@@ -63,6 +64,8 @@ class _Series:
     newest: Feature
     waiting: list[Said] = field(default_factory=list)
     """What it said before its proof or its turn."""
+    told: list[Said] = field(default_factory=list)
+    """The first and the newest that was told."""
     rises: int = 0
     falls: int = 0
     restarts: int = 0
@@ -98,6 +101,7 @@ class _Series:
     def tell(self) -> list[tuple[int, Reading]]:
         """Return what was kept, with the numbers of its records."""
         told, self.waiting = self.waiting, []
+        self.told = [*self.told[:1], *told[-1:]] if self.told else [*told[:1], *told[-1:]]
         return [(said.number, self._reading(said)) for said in told if self.is_possible(said.feature)]
 
     def _reading(self, said: Said) -> Reading:
@@ -368,6 +372,7 @@ class Miner:
         self._told: list[Reading] = []
         """What was told of that record already."""
         self._growing: dict[Hashable, _Series] = {}
+        self._grown: list[_Series] = []
 
     def feed(self, place: Hashable, records: Sequence[bytes], *, is_screen: bool = False) -> list[Reading]:
         """Take the next records of a stream; return what is told now, the newest last.
@@ -380,6 +385,18 @@ class Miner:
         if len(records) > _FIRST + _LAST:
             records = [*records[:_FIRST], *records[-_LAST:]]
         return [reading for record in records for reading in self._feed(place, record, is_screen)]
+
+    def findings(self) -> list[Finding]:
+        """Return the rules that would read what was followed so far, one phase after the other."""
+        followed = [*self._state.series.values(), *self._grown]
+        told = [series for series in followed if series.told and series.is_determinate]
+        told = told or [series for series in followed if series.told]
+        found: dict[Hashable, list[Finding]] = {}
+        for series in sorted(told, key=lambda one: one.told[0].number):
+            first, last = (Sample(said.feature, said.record) for said in (series.told[0], series.told[-1]))
+            rules = suggest(first, last, is_split=series.is_split)
+            found.setdefault(tuple(rule.pattern for rule in rules), rules)
+        return [rule for rules in found.values() for rule in rules]
 
     def preview(self, place: Hashable, pending: bytes, *, is_screen: bool = False) -> list[Reading]:
         """Return what `feed` would if the record `pending` ended here; what is told now is not told again then."""
@@ -403,7 +420,7 @@ class Miner:
             readings = self._new(self._state.take(place, record, is_screen=is_screen))
         if place in self._growing:
             readings = readings or self._new(self._grow(place, record))
-            del self._growing[place]
+            self._grown = [*self._grown[-_KEPT:], self._growing.pop(place)]
         self._told = []
         return readings
 

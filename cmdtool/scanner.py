@@ -10,6 +10,7 @@ from cmdtool.detect import NOTHING_KNOWN, Detector, Known
 from cmdtool.model import STREAMS, Counted, Progress, Stream
 from cmdtool.readings import Reader, Reading
 from cmdtool.records import Placed, RecordSplitter
+from cmdtool.suggest import Finding
 
 QUIET: Final = 0.02
 """Seconds without output after which a record is read though its end has not come."""
@@ -41,6 +42,10 @@ class Scanner:
     def total(self) -> float | None:
         """The total as known now."""
         return self._reader.total
+
+    def findings(self) -> list[Finding]:
+        """Return the rules that would read what `auto` found without knowing the program."""
+        return self._detector.findings() if self._detector else []
 
     def set_total(self, counted: Counted, value: float) -> list[Reading]:
         """Take a total that was counted, and return what is read now, if that is of use."""
