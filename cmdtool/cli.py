@@ -46,7 +46,7 @@ def serve(files: Files = None) -> None:
     raise typer.Exit(serve(files or []))
 
 
-class _RunCommand(TyperCommand):
+class _TakesCommand(TyperCommand):
     """Keeps the `--` that typer drops: what follows it is a command, not arguments of a tool."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -75,7 +75,7 @@ def _complete_argument(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{name}=" for name in tool.arguments if name.startswith(incomplete)] if tool else []
 
 
-@app.command(cls=_RunCommand)
+@app.command(cls=_TakesCommand)
 def run(
     ctx: typer.Context,
     tool: Annotated[
@@ -122,6 +122,23 @@ def run(
     if not command:
         ctx.fail("there is no command after `--`")
     raise typer.Exit(run_command(command, progress, options))
+
+
+@app.command(cls=_TakesCommand, options_metavar="[OPTIONS] -- COMMAND ...", context_settings={"allow_extra_args": True})
+def record(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the recording goes.")],
+    pty: Annotated[bool, typer.Option("--pty", help="Give the command a terminal to draw on.")] = False,
+) -> None:
+    """Run a command and record what it prints, with the times, for `cmdtool parse`."""
+    from cmdtool.commands.record import record
+
+    command = ctx.meta.get("command")
+    if ctx.args:
+        ctx.fail(f"write `--` before the command: cmdtool record -o {output} -- {' '.join(ctx.args)}")
+    if not command:
+        ctx.fail("there is no command after `--`")
+    raise typer.Exit(record(command, output, pty=pty))
 
 
 @app.command()

@@ -126,7 +126,7 @@ def _text(head: dict[str, Any], key: str) -> str:
 
 
 def _parse_chunk(line: str, earliest: float) -> Chunk:
-    chunk = json.loads(line) if _is_json(line) else None
+    chunk: Any = json.loads(line) if _is_json(line) else None
     _require(isinstance(chunk, dict) and chunk.keys() >= {"t", "fd", "b64"}, "expected `t`, `fd` and `b64`")
     t, fd = chunk["t"], chunk["fd"]
     _require(_is_time(t), "`t` is no time")
