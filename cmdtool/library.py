@@ -40,8 +40,12 @@ def builtin_parsers() -> Mapping[str, ProgressSpec]:
 @cache
 def builtin_parser(name: str) -> ParserFile:
     """Return all that the file of a built-in parser says."""
-    file = _folder() / f"{name}{_SUFFIX}"
-    return load_parser(file.name, file.read_text("utf-8"))
+    return load_parser(f"{name}{_SUFFIX}", builtin_text(name))
+
+
+def builtin_text(name: str) -> str:
+    """Return the file of a built-in parser as it is written."""
+    return (_folder() / f"{name}{_SUFFIX}").read_text("utf-8")
 
 
 def _folder() -> Traversable:

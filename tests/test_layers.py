@@ -10,9 +10,9 @@ ROOT = Path(cmdtool.__file__).parent
 
 # fmt: off
 LAYERS = [
-    "__init__", "errors", "values text", "template shellwords", "model", "records patterns schema recording",
-    "readings", "scanner", "progress manifest argv", "replay", "library host process output sinks", "reporter", "run",
-    "server", "commands", "cli", "__main__",
+    "__init__", "errors", "values text", "template shellwords", "model", "records patterns schema recording needs",
+    "readings nearly", "scanner", "suggestion progress manifest argv", "replay", "timeline",
+    "library host process output sinks", "reporter", "run", "server", "commands", "cli", "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

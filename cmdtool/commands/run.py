@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -16,7 +15,7 @@ import anyio
 from rich.console import Console
 
 from cmdtool.argv import absolute_paths
-from cmdtool.commands.files import read_manifest
+from cmdtool.commands.files import find_tool, read_manifest
 from cmdtool.errors import ArgumentError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
@@ -55,14 +54,7 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     Raises:
         CmdtoolError: the manifest, the tool's name or an argument is wrong.
     """
-    tools = read_manifest(paths).tools
-    tool = tools.get(name)
-    if tool is None:
-        near = get_close_matches(name, tools, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"the tools are {', '.join(tools)}"
-        raise ArgumentError(
-            f"there is no tool `{name}`\nhint: {hint}\nhint: a command is run by `cmdtool run -- {name}`"
-        )
+    tool = find_tool(read_manifest(paths).tools, name, f"a command is run by `cmdtool run -- {name}`")
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
     return _run(tool, arguments, options)
 
