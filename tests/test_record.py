@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cmdtool.model import Tool
 from cmdtool.recording import Recording, parse_recording
 from tests.test_cli import CMDTOOL, cmdtool
 
@@ -125,3 +126,11 @@ def test_the_first_line_is_json_with_all_of_the_facts(tmp_path: Path) -> None:
     cmdtool("record", "-o", "x.jsonl", "--", "true", cwd=tmp_path)
     head = json.loads((tmp_path / "x.jsonl").read_text().splitlines()[0])
     assert set(head) == {"id", "program", "version", "argv", "mode", "exit_code", "duration_s"}
+
+
+@pytest.mark.skipif("pty" not in Tool.model_fields, reason="no pseudo-terminals yet")
+def test_a_command_may_have_a_terminal_to_draw_on(tmp_path: Path) -> None:
+    ran = cmdtool("record", "--pty", "-o", "x.jsonl", "--", "sh", "-c", "test -t 1 && echo 50%", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "50%")
+    run = recorded(tmp_path / "x.jsonl")
+    assert (run.mode, b"".join(chunk.data for chunk in run.chunks).strip()) == ("pty", b"50%")
