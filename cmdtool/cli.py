@@ -46,7 +46,7 @@ def serve(files: Files = None) -> None:
     raise typer.Exit(serve(files or []))
 
 
-class _RunCommand(TyperCommand):
+class _TakesCommand(TyperCommand):
     """Keeps the `--` that typer drops: what follows it is a command, not arguments of a tool."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -70,12 +70,18 @@ def _complete_tool(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _tools(ctx) if name.startswith(incomplete)]
 
 
+def _complete_parser(incomplete: str) -> list[str]:
+    from cmdtool.library import builtin_parsers
+
+    return [name for name in builtin_parsers() if name.startswith(incomplete)]
+
+
 def _complete_argument(ctx: typer.Context, incomplete: str) -> list[str]:
     tool = _tools(ctx).get(ctx.params.get("tool") or "")
     return [f"{name}=" for name in tool.arguments if name.startswith(incomplete)] if tool else []
 
 
-@app.command(cls=_RunCommand)
+@app.command(cls=_TakesCommand)
 def run(
     ctx: typer.Context,
     tool: Annotated[
@@ -128,6 +134,88 @@ def run(
     raise typer.Exit(run_command(command, progress, pty, options))
 
 
+@app.command(cls=_TakesCommand, options_metavar="[OPTIONS] -- COMMAND ...", context_settings={"allow_extra_args": True})
+def record(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where the recording goes.")],
+    pty: Annotated[bool, typer.Option("--pty", help="Give the command a terminal to draw on.")] = False,
+) -> None:
+    """Run a command and record what it prints, with the times, for `cmdtool parse`."""
+    from cmdtool.commands.record import record
+
+    command = ctx.meta.get("command")
+    if ctx.args:
+        ctx.fail(f"write `--` before the command: cmdtool record -o {output} -- {' '.join(ctx.args)}")
+    if not command:
+        ctx.fail("there is no command after `--`")
+    raise typer.Exit(record(command, output, pty=pty))
+
+
+@app.command()
+def parse(
+    ctx: typer.Context,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="A recording, a log file, or - for standard input (the default).", show_default=False
+        ),
+    ] = None,
+    tool: Annotated[
+        str | None,
+        typer.Option(
+            "--tool",
+            "-t",
+            metavar="NAME",
+            help="Read as a tool of the manifest does.",
+            autocompletion=_complete_tool,
+            show_default=False,
+        ),
+    ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Manifest file (default: tools.yaml).", show_default=False),
+    ] = None,
+    parser: Annotated[
+        str | None,
+        typer.Option(
+            "--parser",
+            "-p",
+            metavar="NAME",
+            help="Read as a built-in parser does (default: auto).",
+            autocompletion=_complete_parser,
+            show_default=False,
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option("--pattern", metavar="PATTERN", help="Read by a pattern.", show_default=False)
+    ] = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show all records that are read.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each reading as JSON, one a line.")] = False,
+    updates: Annotated[bool, typer.Option("--updates", help="Print what a client would be sent, as JSON.")] = False,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Propose rules in YAML.")] = False,
+) -> None:
+    """Show what is read in a recording, a log or standard input, and what a client would see."""
+    from cmdtool.commands import parse
+
+    given = [option for option, value in (("--tool", tool), ("--parser", parser), ("--pattern", pattern)) if value]
+    if len(given) > 1:
+        ctx.fail(f"`{given[0]}` and `{given[1]}`: give one of them")
+    if file and tool is None:
+        ctx.fail("`--file` is for `--tool`")
+    if suggest and (given or as_json or updates):
+        ctx.fail("`--suggest` takes no other options: it shows what `auto` finds")
+    if path is None and sys.stdin.isatty():
+        ctx.fail("name a recording or a log file, or `-` for standard input")
+    rules = parse.Rules(tool, file or [], parser, pattern)
+    if suggest:
+        raise typer.Exit(parse.suggest(path))
+    if updates:
+        raise typer.Exit(parse.print_updates(path, rules))
+    if as_json:
+        raise typer.Exit(parse.print_readings(path, rules))
+    raise typer.Exit(parse.show(path, rules, show_all=show_all))
+
+
 @app.command()
 def check(files: Files = None) -> None:
     """Report every mistake in a manifest with its line; without mistakes, what each tool runs."""
@@ -142,6 +230,21 @@ def list_(files: Files = None) -> None:
     from cmdtool.commands.list import list_tools
 
     raise typer.Exit(list_tools(files or []))
+
+
+@app.command()
+def parsers(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="Show this one, ready to paste.", autocompletion=_complete_parser, show_default=False
+        ),
+    ] = None,
+) -> None:
+    """List the built-in parsers; or show one with its sample, ready to paste into a manifest."""
+    from cmdtool.commands.parsers import list_parsers, show_parser
+
+    raise typer.Exit(list_parsers() if name is None else show_parser(name))
 
 
 @app.command()

@@ -26,7 +26,7 @@ Mining prefers silence to a wrong number.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cmdtool.mining import Miner
@@ -39,7 +39,7 @@ from cmdtool.suggest import Finding
 class Known:
     """What is known of the programs that a command runs: their parsers, and whether others may print too."""
 
-    parsers: tuple[ProgressSpec, ...] = ()
+    parsers: Mapping[str, ProgressSpec] = field(default_factory=dict)
     mines: bool = True
 
 
@@ -50,7 +50,7 @@ class Detector:
     """Reads the records of one call."""
 
     def __init__(self, known: Known, arguments: Mapping[str, str]) -> None:
-        self._readers = [Reader(spec, arguments) for spec in known.parsers]
+        self._readers = [Reader(spec, arguments) for spec in known.parsers.values()]
         self._miner = Miner() if known.mines else None
 
     def feed(self, stream: Stream, records: Sequence[bytes], *, is_screen: bool = False) -> list[Reading]:

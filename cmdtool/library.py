@@ -51,8 +51,12 @@ def builtin_parsers() -> Mapping[str, ProgressSpec]:
 @cache
 def builtin_parser(name: str) -> ParserFile:
     """Return all that the file of a built-in parser says."""
-    file = _folder() / f"{name}{_SUFFIX}"
-    return load_parser(file.name, file.read_text("utf-8"))
+    return load_parser(f"{name}{_SUFFIX}", builtin_text(name))
+
+
+def builtin_text(name: str) -> str:
+    """Return the file of a built-in parser as it is written."""
+    return (_folder() / f"{name}{_SUFFIX}").read_text("utf-8")
 
 
 def known_programs(argv: Sequence[str]) -> Known:
@@ -62,7 +66,7 @@ def known_programs(argv: Sequence[str]) -> Known:
     found = list(dict.fromkeys(index[name] for name in names if name in index))
     mines = any(name not in index and name not in _SILENT for name in names) or not found
     launches = any(builtin_parser(name).launches for name in found)
-    return Known(tuple(builtin_parsers()[name] for name in found), mines or launches)
+    return Known({name: builtin_parsers()[name] for name in found}, mines or launches)
 
 
 @cache

@@ -58,6 +58,7 @@ class ProgressTracker:
         self._quiet_since = now
         self._factor = 1.0
         self._expected: float | None = None
+        self._has_claimed = False
         self._last_line = b""
 
     def offer(self, reading: Reading) -> None:
@@ -132,9 +133,7 @@ class ProgressTracker:
 
     def _counted(self, value: float, message: str | None) -> Update | None:
         """An indeterminate count: sent if it rises, and only as long as nothing of a total was claimed."""
-        last = self._sent
-        has_claimed = last is not None and last.total is not None and last.progress > last.total * NOTHING
-        if has_claimed or (last is not None and value <= last.progress):
+        if self._has_claimed or (self._sent is not None and value <= self._sent.progress):
             return None
         return Update(value, None, message)
 
@@ -182,6 +181,7 @@ class ProgressTracker:
     def _note_sent(self, update: Update | None, now: float) -> Update | None:
         if update is not None:
             self._sent = update
+            self._has_claimed |= update.total is not None and update.progress > update.total * NOTHING
             self._sent_at = self._quiet_since = now
         return update
 

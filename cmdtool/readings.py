@@ -36,6 +36,17 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Match:
+    """What one rule reads in one record, for whoever writes rules: where it matches, and the fields it sets."""
+
+    pattern: str
+    start: int
+    end: int
+    fields: Mapping[str, str]
+    skips: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Rule:
     pattern: Pattern
     stream: Stream | None
@@ -151,6 +162,22 @@ class Reader:
         hits = self._read(stream, pending)
         state = self._state.copy()
         return self._reading(state) if hits and self._apply(state, pending, hits) else None
+
+    def explain(self, stream: Stream, record: bytes) -> list[Match]:
+        """Return what each rule matches in `record`, in order, up to one that skips it; the state stays as it is."""
+        found = []
+        for rule in self._rules:
+            matches = list(rule.pattern.matches(record)) if rule.stream in (None, stream) else []
+            if not matches:
+                continue
+            hit = _hit(rule, matches)
+            counted = {name: f"{hit.numbers[name]:g}" for name in hit.numbers if name not in hit.texts}
+            staged = {"stage": rule.stage} if rule.stage and "stage" not in hit.texts else {}
+            start, end = matches[-1].span()
+            found.append(Match(rule.pattern.text, start, end, {**hit.texts, **counted, **staged}, rule.skip))
+            if rule.skip:
+                break
+        return found
 
     # --- rules ---
 

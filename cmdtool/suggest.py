@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cmdtool.features import Feature
+from cmdtool.text import clean_line
 
 _NUMBER: Final = r"\d[\d,.]*"
 _SIZE: Final = r"\d[\d,.]*(?: ?[kKMGT]i?B?)?"
@@ -60,6 +61,17 @@ def suggest(first: Sample, last: Sample, *, is_split: bool) -> list[Finding]:
     before, after = _common(first, last)
     total = 1.0 if feature.kind == "fraction" else None
     return [Finding(f"{before}{number}{after}", total, last.record)]
+
+
+def write_progress(findings: Sequence[Finding]) -> str:
+    """Return the `progress` of a tool in YAML, indented as it stands there, with a sample above each rule."""
+    lines = ["    progress:"]
+    for finding in findings:
+        pattern = "'" + finding.pattern.replace("'", "''") + "'"
+        lines.append(f"      # {clean_line(finding.sample.decode(errors='replace'), 100)}")
+        lines.append(f"      - {pattern}" if finding.total is None else f"      - pattern: {pattern}")
+        lines += [] if finding.total is None else [f"        total: {finding.total:g}"]
+    return "\n".join(lines) + "\n"
 
 
 def _number_pattern(sample: Sample, *, is_split: bool) -> str:

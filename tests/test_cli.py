@@ -221,6 +221,14 @@ def test_check_accepts_a_sound_manifest_and_shows_what_it_found(folder: Path) ->
     assert "greet" in ran.stdout + ran.stderr
 
 
+def test_check_warns_of_a_program_that_will_say_nothing_and_is_content(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text("tools: {a: {command: 'git fetch', progress: git}}\n")
+    ran = cmdtool("check", cwd=tmp_path)
+    assert ran.returncode == 0
+    assert ran.stdout.startswith("a: ")
+    assert "tools.yaml:1:45: tools.a.progress: `git` says nothing without one of `--progress`" in ran.stderr
+
+
 def test_check_shows_every_mistake_with_its_place_and_exits_with_1(tmp_path: Path) -> None:
     (tmp_path / "tools.yaml").write_text("tools:\n  a: {comand: ls}\n  b: {command: 'ls | wc'}\n")
     ran = cmdtool("check", cwd=tmp_path)
@@ -266,6 +274,9 @@ def test_completion_knows_tools_and_arguments(folder: Path) -> None:
 
     assert complete("cmdtool run gr", 2) == ["greet"]
     assert complete("cmdtool run greet ti", 3) == ["times="]
+    assert complete("cmdtool parsers rsy", 2) == ["rsync"]
+    assert complete("cmdtool parse --parser rsy", 3) == ["rsync"]
+    assert complete("cmdtool parse --tool gr", 3) == ["greet"]
 
 
 def test_the_command_line_starts_without_the_sdk(tmp_path: Path) -> None:

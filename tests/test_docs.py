@@ -47,7 +47,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 """The headings of `docs/manifest.md` below which each key of a model has its own."""
 
-SUBCOMMANDS = ("serve", "run", "check", "list", "schema")
+SUBCOMMANDS = ("serve", "run", "record", "parse", "check", "list", "parsers", "schema")
 
 
 @dataclass(frozen=True)

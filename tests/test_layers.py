@@ -11,9 +11,9 @@ ROOT = Path(cmdtool.__file__).parent
 # fmt: off
 LAYERS = [
     "__init__ launch", "errors", "values text vocabulary pseudo_terminal", "template shellwords programs", "model",
-    "records patterns schema features", "readings json_lines suggest", "bars mining", "detect", "scanner",
-    "progress manifest argv", "library host process output sinks", "reporter", "run", "server", "commands", "cli",
-    "__main__",
+    "records patterns schema features recording needs", "readings json_lines suggest nearly", "bars mining", "detect",
+    "scanner", "progress manifest argv", "replay", "timeline", "library host process output sinks",
+    "reporter", "run", "server", "commands", "cli", "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

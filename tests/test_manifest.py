@@ -7,7 +7,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from cmdtool.errors import ArgumentError, ManifestError, StartError
-from cmdtool.library import builtin_parsers
+from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.manifest import Source, check, load, load_parser, manifest_schema, resolve_progress
 from cmdtool.model import Choice, Counted, Group, Manifest, Terminal, Tool
 from cmdtool.template import Template
@@ -357,3 +357,41 @@ REFUSED = [name for name in MISTAKES if "misspelt" in name or "later version" in
 def test_the_schema_refuses_unknown_keys(name: str) -> None:
     plain = yaml.safe_load(MISTAKES[name][0].replace(HERE, ""))
     assert not Draft202012Validator(manifest_schema()).is_valid(plain)
+
+
+def warned(tool: str, parsers: str = "{}") -> list[str]:
+    text = f"parsers: {parsers}\ntools:\n  mine: {{{tool}}}\n"
+    manifest, problems = check([Source("tools.yaml", "/", text)], builtin_parsers(), find_parser=builtin_parser)
+    assert manifest is not None, problems
+    return [f"{problem.severity}: {problem.key}: {problem.message}" for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("tool", "parsers"),
+    [
+        ("command: 'git clone {url}', progress: git", "{}"),
+        ("command: '/usr/bin/git clone {url}', progress: mine", "{mine: git}"),
+        ("shell: 'cd x && git fetch', progress: git", "{}"),
+    ],
+)
+def test_a_program_that_will_say_nothing_to_its_parser_is_a_warning(tool: str, parsers: str) -> None:
+    assert warned(tool, parsers) == [
+        "warning: tools.mine.progress: `git` says nothing without one of `--progress`, `pty: true`"
+    ]
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        "command: 'git clone --progress {url}', progress: git",
+        "command: 'rsync -avP {source} {destination}', progress: rsync",
+        "command: [git, clone, {if: loud, then: --progress}], arguments: {loud: {type: boolean}}, progress: git",
+        "command: 'git clone {url}', progress: none",
+        "command: 'git clone {url}'",
+        "command: './git.sh {url}', progress: git",
+        "command: [git, clone, '{flag}'], arguments: {flag: {type: string, allow_dash: true}}, progress: git",
+        "command: 'git clone {url}', progress: own",
+    ],
+)
+def test_one_that_may_say_something_or_is_another_is_none(tool: str) -> None:
+    assert warned(tool, r"{own: '(\d+)%', loop: own}") == []

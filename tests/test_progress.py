@@ -1,7 +1,7 @@
 import math
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cmdtool.model import ProgressSpec
@@ -228,6 +228,7 @@ sizes = st.just(0.0) | st.floats(min_value=1e-18, max_value=1e20) | st.integers(
     st.booleans(),
     st.none() | st.floats(1e-3, 1e6),
 )
+@example([(1.0, 1.0, "a", "x"), (1.0, 1e6, "a", "x"), (2.0, None, "a", "x")], 1.0, False, False, None)
 def test_progress_strictly_increases_and_never_exceeds_the_total(
     steps: list[tuple[float | None, float | None, str, str]],
     pause: float,

@@ -327,3 +327,27 @@ def test_a_batch_is_read_as_its_records_one_by_one(
         for probe in (b"12% p=3", b"t=5", b"r=2", b"a=w", b"..", b"one"):
             assert whole.preview(stream, probe) == single.preview(stream, probe)
     assert whole.total == single.total
+
+
+def test_a_record_is_explained_rule_by_rule_and_nothing_changes() -> None:
+    spec = ProgressSpec.model_validate(
+        {
+            "rules": [
+                {"pattern": "^#", "skip": True},
+                {"pattern": r"(?P<percent>\d+)% of (?P<name>\w+)", "stage": "copy"},
+                "x",
+                {"pattern": "never", "stream": "stderr"},
+            ]
+        }
+    )
+    reader = Reader(spec)
+    explained = reader.explain("stdout", b"now 40% of disk xx never")
+    assert [(match.pattern, match.fields) for match in explained] == [
+        (r"(?P<percent>\d+)% of (?P<name>\w+)", {"percent": "40", "name": "disk", "stage": "copy"}),
+        ("x", {"increment": "2"}),
+    ]
+    assert (explained[0].start, explained[0].end) == (4, 15)
+    skipped = reader.explain("stdout", b"# 40% of disk")
+    assert [(match.skips, match.fields) for match in skipped] == [(True, {})]
+    assert reader.explain("stdout", b"none") == []
+    assert reader.feed("stdout", [b"none"]) is None

@@ -1,11 +1,7 @@
 """The recorded output of real programs, from bytes to readings."""
 
-import base64
-import json
 import random
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -15,10 +11,11 @@ import pytest
 import yaml
 
 import cmdtool
-from cmdtool.model import STREAMS, ParserFile, Progress, ProgressSpec, Stream
+from cmdtool.model import ParserFile, Progress, ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
+from cmdtool.recording import Recording, parse_recording
 from cmdtool.records import RecordSplitter
-from cmdtool.scanner import QUIET, Scanner
+from cmdtool.replay import Player, replay
 from tests.recordings.score import FOLDER, Score, load_truths, score, too_high
 
 NAMED: Final = ("curl", "ffmpeg", "git", "rsync", "tqdm")
@@ -32,25 +29,8 @@ MISSES: Final = {
 """Recordings that are not read right, and what recall and precision are above all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    t: float
-    stream: Stream
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    id: str
-    program: str
-    chunks: tuple[Chunk, ...]
-
-
 def load(path: Path) -> Recording:
-    head, *lines = map(json.loads, path.read_text().splitlines())
-    streams: dict[int, Stream] = {1: "stdout", 2: "stderr"}
-    chunks = (Chunk(line["t"], streams[line["fd"]], base64.b64decode(line["b64"])) for line in lines)
-    return Recording(head["id"], head["program"], tuple(chunks))
+    return parse_recording(path.name, path.read_text("utf-8"))
 
 
 RECORDINGS: Final = {recording.id: recording for recording in map(load, sorted(FOLDER.glob("*.jsonl")))}
@@ -75,19 +55,10 @@ def parser_of(recording: Recording) -> ProgressSpec:
 
 
 def read(recording: Recording) -> Iterator[tuple[float, Reading]]:
-    """Iterate over the readings of a run, one a record, as a `Scanner` gives them on the clock of the recording."""
-    scanner = Scanner(Progress.model_validate(dict(parser_of(recording))), {})
-    for place, chunk in enumerate(recording.chunks):
-        for line in re.findall(rb"[^\r\n]*[\r\n]|[^\r\n]+", chunk.data):
-            for reading in scanner.feed(chunk.stream, line, chunk.t):
-                yield chunk.t, reading
-        later = (other.t for other in recording.chunks[place + 1 :] if other.stream == chunk.stream)
-        if next(later, float("inf")) > chunk.t + QUIET:
-            for reading in scanner.quiet(chunk.stream):
-                yield chunk.t + QUIET, reading
-    for stream in STREAMS:
-        for reading in scanner.finish(stream):
-            yield recording.chunks[-1].t, reading
+    """Iterate over the readings of a run, one a record, on the clock of the recording."""
+    for step in replay(recording, Player(Progress.model_validate(dict(parser_of(recording))))):
+        for reading in step.readings:
+            yield step.t, reading
 
 
 def predictions(readings: Iterable[tuple[float, Reading]]) -> list[tuple[float, float, float | None]]:

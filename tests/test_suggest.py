@@ -2,9 +2,12 @@
 
 import pytest
 
+from cmdtool.library import builtin_parsers
+from cmdtool.manifest import Source, check
 from cmdtool.mining import Miner
 from cmdtool.model import ProgressSpec
 from cmdtool.readings import Reader
+from cmdtool.suggest import Finding, write_progress
 
 
 def suggested(*records: str) -> list[str]:
@@ -17,7 +20,7 @@ def suggested(*records: str) -> list[str]:
     ("records", "patterns"),
     [
         (["[ 3%] cc a.o", "[ 6%] ld b.o"], [r"^\[\s*(?P<percent>\d[\d,.]*) ?%\]"]),
-        (["Step 1 of 4: x", "Step 2 of 4: y"], [r"^Step\s+(?P<progress>\d[\d,.]*)\s+of\s+(?P<total>\d[\d,.]*):"]),
+        (["Step 1 of 4: x", "Step 2 of 4: y"], [r"^Step\s*(?P<progress>\d[\d,.]*)\s+of\s+(?P<total>\d[\d,.]*):"]),
         (["a.bin 1/9", "a.bin 2/9"], [r"(?P<progress>\d[\d,.]*)/(?P<total>\d[\d,.]*)"]),
         ([" 0/64 in", " 1/63 in"], [r"^\s*(?P<progress>\d[\d,.]*)/(?P<remaining>\d[\d,.]*)\s+in"]),
         (['{"done": 1, "total": 9}', '{"done": 2, "total": 9}'], None),
@@ -59,3 +62,25 @@ def test_the_rules_read_what_was_mined(records: list[str]) -> None:
         assert reading.value / reading.total == pytest.approx((mined[-1].value or 0) / mined[-1].total, abs=0.01)
     else:
         assert reading.value == mined[-1].value
+
+
+def test_rules_are_written_as_they_stand_in_a_tool() -> None:
+    found = [
+        Finding(r"it's (\d+) of (\d+)", None, b"\x1b[1mit's 3 of 12\n"),
+        Finding(r"p=(?P<progress>\S+)", 1.0, b"p=0.5"),
+    ]
+    text = write_progress(found)
+    assert text.splitlines() == [
+        "    progress:",
+        "      # it's 3 of 12",
+        r"      - 'it''s (\d+) of (\d+)'",
+        "      # p=0.5",
+        r"      - pattern: 'p=(?P<progress>\S+)'",
+        "        total: 1",
+    ]
+    source = Source("tools.yaml", "/", f"tools:\n  copy:\n    command: ./copy.sh\n{text}")
+    manifest, problems = check([source], builtin_parsers())
+    assert problems == []
+    assert manifest is not None
+    rules = manifest.tools["copy"].progress.rules
+    assert [(rule.pattern, rule.total) for rule in rules] == [(one.pattern, one.total) for one in found]

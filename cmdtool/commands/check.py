@@ -11,7 +11,7 @@ from cmdtool.argv import find_program
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
-from cmdtool.library import builtin_parsers
+from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
 
 FAILED: Final = 1
@@ -24,7 +24,7 @@ def check(paths: Sequence[Path]) -> int:
         CmdtoolError: a file cannot be read.
     """
     find = partial(find_program, resolve=LocalHost())
-    checked, problems = manifest.check(read_files(paths), builtin_parsers(), find)
+    checked, problems = manifest.check(read_files(paths), builtin_parsers(), find, builtin_parser)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")
     if checked is None:

@@ -1,12 +1,13 @@
 """Manifest files -> a `Manifest`, for all subcommands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-from cmdtool.errors import CmdtoolError
+from cmdtool.errors import ArgumentError, CmdtoolError
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import Source, load
-from cmdtool.model import Manifest
+from cmdtool.model import Manifest, Tool
 
 DEFAULT = Path("tools.yaml")
 
@@ -19,6 +20,20 @@ def read_manifest(paths: Sequence[Path]) -> Manifest:
         ManifestError: the manifest has mistakes.
     """
     return load(read_files(paths), builtin_parsers())
+
+
+def find_tool(tools: Mapping[str, Tool], name: str, hint: str = "") -> Tool:
+    """Return the tool of that name.
+
+    Raises:
+        ArgumentError: there is none; `hint` is one more for whoever wrote it.
+    """
+    if name in tools:
+        return tools[name]
+    near = get_close_matches(name, tools, n=1)
+    known = f"did you mean `{near[0]}`?" if near else f"the tools are {', '.join(tools)}"
+    hints = "".join(f"\nhint: {each}" for each in (known, hint) if each)
+    raise ArgumentError(f"there is no tool `{name}`{hints}")
 
 
 def read_files(paths: Sequence[Path]) -> list[Source]:

@@ -5,18 +5,17 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import anyio
 from rich.console import Console
 
 from cmdtool.argv import absolute_paths
-from cmdtool.commands.files import read_manifest
+from cmdtool.commands.files import find_tool, read_manifest
 from cmdtool.errors import ArgumentError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
@@ -37,6 +36,9 @@ NOT_STARTED: Final = 127
 
 _LONGEST_LINE: Final = 64 * 1024
 
+Interrupt: TypeAlias = Callable[[int], None]
+"""Ends the command, and this process with the exit status that is given."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -52,14 +54,7 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     Raises:
         CmdtoolError: the manifest, the tool's name or an argument is wrong.
     """
-    tools = read_manifest(paths).tools
-    tool = tools.get(name)
-    if tool is None:
-        near = get_close_matches(name, tools, n=1)
-        hint = f"did you mean `{near[0]}`?" if near else f"the tools are {', '.join(tools)}"
-        raise ArgumentError(
-            f"there is no tool `{name}`\nhint: {hint}\nhint: a command is run by `cmdtool run -- {name}`"
-        )
+    tool = find_tool(read_manifest(paths).tools, name, f"a command is run by `cmdtool run -- {name}`")
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
     return _run(tool, arguments, options)
 
@@ -70,18 +65,22 @@ def run_command(words: Sequence[str], progress: str | None, pty: bool, options: 
     Returns:
         The exit status.
     """
-    tool = Tool.model_validate(
+    return _run(command_tool(words, progress or AUTO, pty=pty), {}, options)
+
+
+def command_tool(words: Sequence[str], progress: str, *, pty: bool = False) -> Tool:
+    """Return the tool that a command line is, in the caller's folder and environment and without a time limit."""
+    return Tool.model_validate(
         {
             "name": os.path.basename(words[0]),
             "command": [Template((word,)) for word in words],
             "timeout": "none",
             "pty": pty,
-            "progress": resolve_progress(progress or AUTO, builtin_parsers()),
+            "progress": resolve_progress(progress, builtin_parsers()),
             "folder": os.getcwd(),
             "inherit_env": ("*",),
         }
     )
-    return _run(tool, {}, options)
 
 
 def parse_arguments(tool: Tool, words: Sequence[str]) -> dict[str, JSONValue]:
@@ -148,7 +147,7 @@ def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> in
     if options.dry_run:
         _show_call(call, options)
         return 0
-    result, interrupted = anyio.run(_run_interruptibly, call, options)
+    result, interrupted = anyio.run(run_interruptibly, partial(_run_with_bar, call, options))
     if interrupted is not None:
         return interrupted
     assert result is not None
@@ -159,16 +158,19 @@ def _finish(tool: Tool, result: RunResult, options: Options) -> int:
     if options.as_json:
         sys.stdout.write(json.dumps(_json_result(tool, result), ensure_ascii=False) + "\n")
     elif result.outcome:
-        _say(result.outcome)
-    return _exit_status(result)
+        say(result.outcome)
+    return exit_status(result)
 
 
-def _say(words: str) -> None:
+def say(words: str) -> None:
+    """Say something on standard error, where it can be told from what the command says."""
     sys.stderr.write(f"cmdtool: {words}\n")
 
 
-async def _run_interruptibly(call: Call, options: Options) -> tuple[RunResult | None, int | None]:
-    """Run the call; return its result, or the exit status that interrupted it.
+async def run_interruptibly(
+    run: Callable[[Supervisor, Interrupt], Awaitable[RunResult]],
+) -> tuple[RunResult | None, int | None]:
+    """Run a call with `run`; return its result, or the exit status that interrupted it.
 
     The first SIGINT, SIGTERM or SIGHUP ends the command, a second one kills it at once. Output that nobody takes any
     more ends it too.
@@ -187,7 +189,7 @@ async def _run_interruptibly(call: Call, options: Options) -> tuple[RunResult | 
         async for number in signals:
             if number == signal.SIGHUP and is_detached:
                 continue
-            _say(f"ending the command on {number.name}")
+            say(f"ending the command on {number.name}")
             interrupt(128 + number)
 
     is_detached = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup(1)
@@ -197,14 +199,12 @@ async def _run_interruptibly(call: Call, options: Options) -> tuple[RunResult | 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch, signals)
             with anyio.CancelScope() as scope:
-                result = await _run_with_bar(call, supervisor, options, interrupt)
+                result = await run(supervisor, interrupt)
             tasks.cancel_scope.cancel()
     return result, statuses[0] if statuses else None
 
 
-async def _run_with_bar(
-    call: Call, supervisor: Supervisor, options: Options, interrupt: Callable[[int], None]
-) -> RunResult:
+async def _run_with_bar(call: Call, options: Options, supervisor: Supervisor, interrupt: Interrupt) -> RunResult:
     console = Console(stderr=True)
     with TerminalSink(console, call.tool.name) as sink:
         printer = None if options.as_json else _Printer(sink, console, interrupt)
@@ -217,23 +217,46 @@ async def _run_with_bar(
     return result
 
 
-class _Printer:
+class PassThrough:
+    """The command's output, byte for byte, on the streams of this process."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        """`interrupt` is called when nobody takes the output any more."""
+        self._interrupt = interrupt
+        self.files = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
+
+    async def echo(self, stream: Stream, block: bytes) -> None:
+        """Pass a block on. A reader that is slow holds up the command, as in a shell, but nothing else."""
+        write = partial(self._write, self.files[stream], block)
+        await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
+
+    def _write(self, file: BinaryIO, block: bytes) -> None:
+        try:
+            file.write(block)
+            file.flush()
+        except OSError as exc:
+            # What is still buffered would fail again at exit (Python docs, "Note on SIGPIPE").
+            os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+            if not isinstance(exc, BrokenPipeError):
+                say(f"cannot write the output: {(exc.strerror or str(exc)).lower()}")
+            anyio.from_thread.run_sync(self._interrupt, 128 + signal.SIGPIPE)
+
+
+class _Printer(PassThrough):
     """The command's output: its bytes where they go to a file or a pipe, whole lines above the bar on a terminal."""
 
-    def __init__(self, sink: TerminalSink, console: Console, interrupt: Callable[[int], None]) -> None:
+    def __init__(self, sink: TerminalSink, console: Console, interrupt: Interrupt) -> None:
+        super().__init__(interrupt)
         self._sink = sink
-        self._interrupt = interrupt
-        self._files = {"stdout": sys.stdout.buffer, "stderr": sys.stderr.buffer}
         self._on_screen = {
-            stream for stream, file in self._files.items() if console.is_terminal and os.isatty(file.fileno())
+            stream for stream, file in self.files.items() if console.is_terminal and os.isatty(file.fileno())
         }
         self._unfinished = {"stdout": b"", "stderr": b""}
 
     async def echo(self, stream: Stream, block: bytes) -> None:
-        """Show a block of output. A reader that is slow holds up the command, as in a shell, but nothing else."""
+        """Show a block of output."""
         if stream not in self._on_screen:
-            write = partial(self._write, self._files[stream], block)
-            await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
+            await super().echo(stream, block)
             return
         *lines, rest = (self._unfinished[stream] + block).split(b"\n")
         for line in lines:
@@ -246,23 +269,13 @@ class _Printer:
         for rest in self._unfinished.values():
             self._print(rest)
 
-    def _write(self, file: BinaryIO, block: bytes) -> None:
-        try:
-            file.write(block)
-            file.flush()
-        except OSError as exc:
-            # What is still buffered would fail again at exit (Python docs, "Note on SIGPIPE").
-            os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
-            if not isinstance(exc, BrokenPipeError):
-                _say(f"cannot write the output: {(exc.strerror or str(exc)).lower()}")
-            anyio.from_thread.run_sync(self._interrupt, 128 + signal.SIGPIPE)
-
     def _print(self, line: bytes) -> None:
         if text := clean_line(line.decode("utf-8", "replace"), limit=_LONGEST_LINE):
             self._sink.print(text)
 
 
-def _exit_status(result: RunResult) -> int:
+def exit_status(result: RunResult) -> int:
+    """Return what to exit with after a call: the command's own status, or what a shell would make of its end."""
     if result.exit is None:
         return NOT_STARTED
     if result.ended_by != "exit":

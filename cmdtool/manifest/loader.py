@@ -12,6 +12,7 @@ from cmdtool.manifest.parsers import Parsers
 from cmdtool.manifest.reader import read_yaml
 from cmdtool.manifest.rules import check_progress
 from cmdtool.manifest.tools import (
+    FindParser,
     FindProgram,
     Shared,
     declared_arguments,
@@ -58,14 +59,16 @@ def check(
     sources: Sequence[Source],
     parsers: Mapping[str, ProgressSpec],
     find_program: FindProgram | None = None,
+    find_parser: FindParser | None = None,
 ) -> tuple[Manifest | None, list[Problem]]:
     """Return the manifest, None if it has mistakes, and all problems, warnings too.
 
     Args:
         sources, parsers: as for `load`.
         find_program: says which programs are missing; that is then a problem as well.
+        find_parser: says what the programs of built-in parsers need; a command line without it is then a problem.
     """
-    loaded = [_File(source, parsers, find_program) for source in sources]
+    loaded = [_File(source, parsers, find_program, find_parser) for source in sources]
     _check_across(loaded)
     problems = [problem for file in loaded for problem in file.report.problems]
     if any(problem.severity == "error" for problem in problems):
@@ -111,7 +114,13 @@ def resolve_progress(text: str, parsers: Mapping[str, ProgressSpec]) -> Progress
 class _File:
     """One file: its `keys` as written, its `tools` complete, and the `report` of its problems."""
 
-    def __init__(self, source: Source, builtin: Mapping[str, ProgressSpec], find_program: FindProgram | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        builtin: Mapping[str, ProgressSpec],
+        find_program: FindProgram | None,
+        find_parser: FindParser | None,
+    ) -> None:
         self.report = Report(source.name, source.text)
         self.keys = ManifestFile()
         self.tools: dict[str, Tool] = {}
@@ -121,10 +130,15 @@ class _File:
         if "tools" not in self.root.entries and not _is_misspelt(self.root, "tools"):
             self.report.at(self.root, "`tools` is missing", "write `tools:` and below it your first tool")
         self.keys, self.root = validate(ManifestFile, self.root, self.report)
-        self._make_tools(self.root, source.folder, builtin, find_program)
+        self._make_tools(self.root, source.folder, builtin, find_program, find_parser)
 
     def _make_tools(
-        self, root: Node, folder: str, builtin: Mapping[str, ProgressSpec], find_program: FindProgram | None
+        self,
+        root: Node,
+        folder: str,
+        builtin: Mapping[str, ProgressSpec],
+        find_program: FindProgram | None,
+        find_parser: FindParser | None,
     ) -> None:
         self._check_path(root)
         tools = root.child("tools")
@@ -143,6 +157,7 @@ class _File:
             inherit_env=self.keys.inherit_env,
             counted=anywhere.counted,
             find_program=find_program,
+            find_parser=find_parser,
         )
         self.tools = {name: make_tool(name, node, self.keys.tools[name], shared) for name, node in nodes.items()}
 

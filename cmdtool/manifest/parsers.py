@@ -49,6 +49,15 @@ class Parsers:
         parser = AUTO if merged.parser is None and detects else merged.parser
         return Progress.model_construct(None, **{**_given(merged), "parser": parser, "detects": detects})
 
+    def builtin_name(self, spec: ProgressSpec) -> str | None:
+        """Return the built-in parser that `spec`, which can be resolved, leads to."""
+        name, seen = spec.parser, set[str]()
+        while name in self._own and name not in seen:
+            seen.add(name)
+            own = self._own[name]
+            name = own.parser if own else None
+        return name if name in self._builtin else None
+
     def _find(self, name: str, names: list[str]) -> ProgressSpec | None:
         """Return the parser `name`, to which `names` have led."""
         if len(names) == _LONGEST_CHAIN:

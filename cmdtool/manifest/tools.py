@@ -1,9 +1,9 @@
 """One tool as written -> a `Tool` that is complete, or what is wrong with it beyond the shape of its keys."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
@@ -13,7 +13,9 @@ from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
 from cmdtool.manifest.parsers import Parsers
 from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
-from cmdtool.model import Argument, Counted, Defaults, Progress, ProgressSpec, Tool, ToolKeys
+from cmdtool.model import Argument, Counted, Defaults, ParserFile, Progress, ProgressSpec, Tool, ToolKeys
+from cmdtool.needs import TERMINAL, silent_without, tool_commands
+from cmdtool.programs import running_programs
 
 _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
@@ -21,6 +23,10 @@ _RESERVED: Final = re.compile(
 )
 _HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress")
 """The keys that can name an argument."""
+
+
+FindParser: TypeAlias = Callable[[str], ParserFile]
+"""Returns all that is known of a built-in parser."""
 
 
 class FindProgram(Protocol):
@@ -51,6 +57,7 @@ class Shared:
     counted: Mapping[Counted, Node]
     """Where the counted totals of the parsers and the defaults are written."""
     find_program: FindProgram | None
+    find_parser: FindParser | None
 
 
 def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
@@ -101,6 +108,7 @@ class _Maker:
             self._holes.check_command(place, self._keys.command)
         progress = self._progress()
         self._check_used(progress)
+        self._check_needs()
         keys = {key: getattr(self._keys, key) for key in ToolKeys.model_fields}
         own = {
             "name": name,
@@ -195,6 +203,23 @@ class _Maker:
                 self._report.at(
                     node, f"nothing uses the argument `{name}`", f"write `{{{name}}}` where it goes", on_key=True
                 )
+
+    def _check_needs(self) -> None:
+        """Warn of a program that will not tell its parser anything."""
+        place = self._place("progress")
+        name = self._shared.parsers.builtin_name(self._keys.progress)
+        if place is None or name is None or self._shared.find_parser is None:
+            return
+        parser = self._shared.find_parser(name)
+        if any(argument.allow_dash for argument in self._arguments.values()):
+            return  # the option may be given by the call
+        commands = tool_commands(self._keys)
+        if missing := silent_without(parser, commands, has_terminal=self._keys.pty is not None):
+            options = ["`pty: true`" if need == TERMINAL else f"`{need}`" for need in missing]
+            one = f"one of {', '.join(options)}" if len(options) > 1 else options[0]
+            program = next(name for words in commands for name in running_programs(words) if name in parser.matches)
+            message = f"`{program}` says nothing without {one}"
+            self._report.at(place.child("parser") or place, message, parser.hint or "", severity="warning")
 
     def _check_programs(self, tool: Tool, find_program: FindProgram) -> None:
         try:
