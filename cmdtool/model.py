@@ -260,6 +260,13 @@ Rules = Annotated[
 Stages = Annotated[dict[str, Annotated[float, Field(gt=0, strict=True)]], Field(min_length=1)]
 
 
+AUTO: Final = "auto"
+"""The parser's name that stands for reading what nobody described; what a tool without `progress` has."""
+
+NONE: Final = "none"
+"""The parser's name that stands for no readings at all."""
+
+
 def _progress(value: object) -> object:
     if isinstance(value, str):
         is_name = value and re.fullmatch(PARSER_NAME, value)
@@ -282,6 +289,13 @@ class ProgressSpec(Model):
         """The totals that a command counts: those of the rules, then its own, each once."""
         totals = [*(rule.total for rule in self.rules), self.total]
         return tuple(dict.fromkeys(total for total in totals if isinstance(total, Counted)))
+
+
+class Progress(ProgressSpec):
+    """A progress that is complete: the rules of its parser stand behind its own."""
+
+    detects: bool = False
+    """Whether what the rules do not read is read by `auto`."""
 
 
 ProgressForm = Annotated[ProgressSpec, BeforeValidator(_progress), _OrRules(), _OrText()]
@@ -405,6 +419,7 @@ class Tool(ToolKeys):
 
     name: str
     arguments: dict[str, Argument] = {}
+    progress: Annotated[Progress, BeforeValidator(_progress)] = Progress(parser=AUTO, detects=True)
     folder: str
     """Absolute: the default working directory, and what relative paths of the manifest start from."""
     path: tuple[str, ...] = ()

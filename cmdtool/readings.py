@@ -31,6 +31,8 @@ class Reading:
     total: float | None
     message: str | None
     stage: str | None
+    row: int | None = None
+    """The row of the screen it was drawn on, where a program draws on several."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,32 @@ _ESCAPE: Final = re.compile(
     re.DOTALL,
 )
 _UNFINISHED: Final = re.compile(rb"\x1b(?:%b|%b\x1b?|[ -/]{0,8})\Z" % (_CSI, _STRING))
+_DRAWN_AGAIN: Final = re.compile(rb"\r[^\r\n]")
 _STYLE: Final = re.compile(rb"\x1b\[[0-9;:?]{0,64}[mKhl]")
 """Colours and modes: they change nothing about a record, and most output with escape sequences has no others."""
 
 _MOVES: Final = b"ABEFGHJdf"
 """Final bytes of the sequences that leave the line: cursor movement, and erasing the screen."""
 
+_UP: Final = b"AF"
+_DOWN: Final = b"BE"
+_TO_ROW: Final = b"Hdf"
+
 _CR_AS_LF: Final = bytes.maketrans(b"\r", b"\n")
 _DROPPED: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
+
+
+class Placed(bytes):
+    """A record of a program that draws: `row` is its line on the screen, counted from where the program began."""
+
+    row: int
+
+    @classmethod
+    def at(cls, row: int, text: bytes) -> "Placed":
+        """Return `text` on a row."""
+        placed = cls(text)
+        placed.row = row
+        return placed
 
 
 class RecordSplitter:
@@ -37,7 +55,7 @@ class RecordSplitter:
 
     A record ends at LF, CR, or a redraw: backspaces and cursor movement show what stands on the line so far if
     something was added since, then take back as much of it as they erase. Empty records are dropped. Escape sequences
-    and control characters but TAB are removed.
+    and control characters but TAB are removed. Once something was drawn again, records are `Placed` on their rows.
 
     Memory is bounded by `MAX_RECORD` and one escape sequence of about 4 KiB (a longer one is taken as text). Cost is
     linear; output without redraws takes a few passes in C, some hundred MB/s.
@@ -48,11 +66,16 @@ class RecordSplitter:
         self._width = 0  # of the line as printed, of which _line holds at most MAX_RECORD bytes
         self._is_new = False  # whether something was added to the line since it was last given out
         self._unfinished = b""  # an escape sequence whose end has not come
+        self._is_after_cr = False
+        self._row = 0
+        self._draws = False  # whether something was drawn again
+        self.has_moved_up = False
+        """Whether the program has gone back to an earlier row: it draws several at once."""
 
     @property
     def pending(self) -> bytes:
         """The text that no end has followed yet; empty if a redraw gave it out already."""
-        return bytes(self._line) if self._is_new else b""
+        return self._placed(bytes(self._line)) if self._is_new else b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the records that end in `data`."""
@@ -63,20 +86,32 @@ class RecordSplitter:
             if plain is None:
                 return self._feed_redraws(data)
             data = plain
+        if self._draws or self._draws_in(data):
+            return self._feed_redraws(data)
+        if data:
+            self._is_after_cr = False
         first, *rest = data.translate(_CR_AS_LF, _DROPPED).split(b"\n")
         self._add(first)
-        if not rest:
-            return []
-        records = self._end_line()
-        *lines, last = rest
-        records += [line[:MAX_RECORD] for line in lines if line]
-        self._add(last)
+        records = []
+        if rest:
+            records = self._end_line()
+            *lines, last = rest
+            records += [line[:MAX_RECORD] for line in lines if line]
+            self._add(last)
+            self._row += data.count(b"\n")
+            self._is_after_cr = data.endswith(b"\r")
         return records
 
     def finish(self) -> list[bytes]:
         """Return the record that the end of the stream ends, if there is one."""
         self._unfinished = b""
         return self._end_line()
+
+    def _draws_in(self, data: bytes) -> bool:
+        """Whether a line is begun again in `data`: after a CR that is not that of a CR LF."""
+        if self._is_after_cr and data and data[:1] not in b"\r\n":
+            return True
+        return b"\r" in data and _DRAWN_AGAIN.search(data) is not None
 
     def _without_styles(self, data: bytes) -> bytes | None:
         """Return `data` without escape sequences and keep an unfinished one, or None if some of them are no styles."""
@@ -105,6 +140,8 @@ class RecordSplitter:
                 records += self._take_back(len(token))
             elif token in b"\r\n":
                 records += self._end_line()
+                self._is_after_cr = token == b"\r"
+                self._row += token == b"\n"
             else:
                 self._add(token)
         return records
@@ -115,19 +152,40 @@ class RecordSplitter:
         elif final == b"D":
             return self._take_back(int(count) if count.isdigit() else 1)
         elif final and final in _MOVES:
-            return self._end_line()
+            self._draws = True
+            records = self._end_line()
+            self._move(final, count)
+            return records
         return []
+
+    def _move(self, final: bytes, count: bytes) -> None:
+        """Follow the cursor to another row."""
+        number = count.partition(b";")[0]
+        rows = int(number) if number.isdigit() and len(number) < 6 else 1
+        before = self._row
+        if final in _UP:
+            self._row -= rows
+        elif final in _DOWN:
+            self._row += rows
+        elif final in _TO_ROW:
+            self._row = rows - 1
+        self.has_moved_up |= self._row < before
 
     def _add(self, text: bytes) -> None:
         if text:
+            self._draws |= self._is_after_cr
+            self._is_after_cr = False
             self._line += text[: max(MAX_RECORD - self._width, 0)]
             self._width += len(text)
             self._is_new = True
 
     def _show(self) -> list[bytes]:
-        records = [bytes(self._line)] if self._is_new and self._line else []
+        records = [self._placed(bytes(self._line))] if self._is_new and self._line else []
         self._is_new = False
         return records
+
+    def _placed(self, text: bytes) -> bytes:
+        return Placed.at(self._row, text) if self._draws else text
 
     def _end_line(self) -> list[bytes]:
         records = self._show()
@@ -136,6 +194,7 @@ class RecordSplitter:
         return records
 
     def _take_back(self, count: int) -> list[bytes]:
+        self._draws = True
         records = self._show()
         unkept = self._width - len(self._line)
         for _ in range(min(count - unkept, len(self._line))):

@@ -8,7 +8,9 @@ from typing import Final, Literal, TypeAlias
 import anyio
 
 from cmdtool.argv import Invocation, Resolve, argument_texts, build_count, build_invocation
+from cmdtool.detect import NOTHING_KNOWN, Known
 from cmdtool.errors import StartError
+from cmdtool.library import known_programs
 from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exit, Process, Supervisor
@@ -44,6 +46,8 @@ class Call:
     """The arguments as the text that messages and totals show."""
     counts: tuple[tuple[Counted, Invocation], ...]
     """The commands that count a total while the call runs."""
+    known: Known = NOTHING_KNOWN
+    """What `auto` may know of the programs that run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
             counts.append((counted, build_count(tool, counted, checked, resolve)))
         except StartError as exc:
             logger.warning("%s: no total: %s", tool.name, exc)
-    return Call(tool, invocation, argument_texts(tool, checked), tuple(counts))
+    known = known_programs(invocation.argv) if tool.progress.detects else NOTHING_KNOWN
+    return Call(tool, invocation, argument_texts(tool, checked), tuple(counts), known)
 
 
 async def run_call(
@@ -198,7 +203,7 @@ class _Progress:
     """A call's scanner joined to its reporter."""
 
     def __init__(self, call: Call, reporter: Reporter) -> None:
-        self.scanner = Scanner(call.tool.progress, call.texts)
+        self.scanner = Scanner(call.tool.progress, call.texts, call.known)
         self._reporter = reporter
         self._expect_total()
 

@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
-from cmdtool.model import STREAMS, Counted, ProgressSpec, Stream
+from cmdtool.bars import Bars
+from cmdtool.detect import NOTHING_KNOWN, Detector, Known
+from cmdtool.model import STREAMS, Counted, Progress, Stream
 from cmdtool.readings import Reader, Reading
-from cmdtool.records import RecordSplitter
+from cmdtool.records import Placed, RecordSplitter
 
 QUIET: Final = 0.02
 """Seconds without output after which a record is read though its end has not come."""
 
-GLANCE: Final = 0.1
+GLANCE: Final = 0.05
 """Seconds between two looks at a record that keeps growing, such as a row of dots."""
 
 _DIGIT: Final = re.compile(rb"\d")
@@ -25,8 +28,11 @@ class Scanner:
     read every `GLANCE` seconds without the word at its end, if that holds a digit.
     """
 
-    def __init__(self, spec: ProgressSpec, arguments: Mapping[str, str]) -> None:
+    def __init__(self, spec: Progress, arguments: Mapping[str, str], known: Known = NOTHING_KNOWN) -> None:
+        """Begin to read a call by `spec`; `known` is what `auto` may know of the programs that it runs."""
         self._reader = Reader(spec, arguments)
+        self._detector = Detector(known, arguments) if spec.detects else None
+        self._bars = Bars()
         self._splitters = {stream: RecordSplitter() for stream in STREAMS}
         self._unread_since: dict[Stream, float] = {}
         self.last_record = b""
@@ -70,13 +76,33 @@ class Scanner:
         if not records:
             return []
         self.last_record = records[-1]
-        return _listed(self._reader.feed(stream, records))
+        if not self._splitters[stream].has_moved_up:
+            return self._whole(stream, records[-1], self._feed(stream, records))
+        return [reading for record in records for reading in self._whole(stream, record, self._feed(stream, [record]))]
 
     def _preview(self, stream: Stream, pending: bytes) -> list[Reading]:
         if not pending:
             return []
         self.last_record = pending
-        return _listed(self._reader.preview(stream, pending))
+        readings = _listed(self._reader.preview(stream, pending))
+        if self._detector and not readings:
+            readings = self._detector.preview(stream, pending, is_screen=self._splitters[stream].has_moved_up)
+        return self._whole(stream, pending, readings)
+
+    def _feed(self, stream: Stream, records: list[bytes]) -> list[Reading]:
+        readings = _listed(self._reader.feed(stream, records))
+        if self._detector and not readings:
+            return self._detector.feed(stream, records, is_screen=self._splitters[stream].has_moved_up)
+        return readings
+
+    def _whole(self, stream: Stream, record: bytes, readings: list[Reading]) -> list[Reading]:
+        """Return the progress of the whole where `readings` are of one of several bars."""
+        if not isinstance(record, Placed):
+            return readings
+        is_screen = self._splitters[stream].has_moved_up
+        placed = [reading if reading.row is not None else replace(reading, row=record.row) for reading in readings]
+        wholes = [self._bars.take(reading, is_screen=is_screen) for reading in placed]
+        return [whole for whole in wholes if whole is not None]
 
 
 def _listed(reading: Reading | None) -> list[Reading]:

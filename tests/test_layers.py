@@ -10,9 +10,10 @@ ROOT = Path(cmdtool.__file__).parent
 
 # fmt: off
 LAYERS = [
-    "__init__", "errors", "values text", "template shellwords", "model", "records patterns schema", "readings",
-    "scanner", "progress manifest argv", "library host process output sinks", "reporter", "run", "server", "commands",
-    "cli", "__main__",
+    "__init__", "errors", "values text vocabulary", "template shellwords programs", "model",
+    "records patterns schema features", "readings json_lines", "bars mining", "detect", "scanner",
+    "progress manifest argv", "library host process output sinks", "reporter", "run", "server", "commands", "cli",
+    "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

@@ -423,7 +423,6 @@ MISTAKES = {
         "`\\(`",
     ),
     "a misspelt parser": (tool("command: ls\nprogress: «rsyn"), "tools.a.progress", "no parser `rsyn`", "`rsync`?"),
-    "a parser of a later version": (tool("command: ls\nprogress: «auto"), "tools.a.progress", "`auto` is not", "leave"),
     "parsers that lead to one another": (
         "parsers: {x: {parser: «y}, y: {parser: x}}\ntools: {a: {command: ls, progress: x}}\n",
         "parsers.x.parser",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdtool.records import MAX_RECORD, RecordSplitter
+from cmdtool.records import MAX_RECORD, Placed, RecordSplitter
 
 PIECES = st.sampled_from(
     [
@@ -81,6 +81,26 @@ def test_any_chunking_gives_the_same_records(printed: bytes, cuts: list[int]) ->
 @given(OUTPUTS)
 def test_single_bytes_give_the_same_records(printed: bytes) -> None:
     assert split(printed[i : i + 1] for i in range(len(printed))) == split([printed])
+
+
+def rows(records: Iterable[bytes]) -> list[tuple[bytes, int | None]]:
+    return [(bytes(record), record.row if isinstance(record, Placed) else None) for record in records]
+
+
+def test_records_of_a_program_that_draws_are_placed_on_their_rows() -> None:
+    printed = b"log\r\n\repoch 0\n\rbatch 0\x1b[A\n\rbatch 1\x1b[A\repoch 1\x1b[3;1Hend"
+    expected = [(b"log", None), (b"epoch 0", 1), (b"batch 0", 2), (b"batch 1", 2), (b"epoch 1", 1), (b"end", 2)]
+    assert rows(split([printed])) == expected
+    assert rows(split(printed[i : i + 1] for i in range(len(printed)))) == expected
+
+
+def test_plain_output_is_not_placed_and_cr_lf_draws_nothing() -> None:
+    assert rows(split([b"one\r", b"\ntwo\r\n"])) == [(b"one", None), (b"two", None)]
+    splitter = RecordSplitter()
+    splitter.feed(b"a\rb\n")
+    assert not splitter.has_moved_up
+    splitter.feed(b"\x1b[A")
+    assert splitter.has_moved_up
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\x1b[A"])

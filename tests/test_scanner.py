@@ -1,12 +1,12 @@
 from typing import Any
 
-from cmdtool.model import ProgressSpec
+from cmdtool.model import Progress
 from cmdtool.readings import Reading
 from cmdtool.scanner import GLANCE, Scanner
 
 
 def scanner(*rules: Any, **spec: Any) -> Scanner:
-    return Scanner(ProgressSpec.model_validate({"rules": list(rules), **spec}), {})
+    return Scanner(Progress.model_validate({"rules": list(rules), **spec}), {})
 
 
 def numbers(readings: list[Reading]) -> tuple[float | None, float | None] | None:

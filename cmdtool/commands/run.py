@@ -21,7 +21,7 @@ from cmdtool.errors import ArgumentError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import resolve_progress
-from cmdtool.model import JSONValue, Stream, Tool
+from cmdtool.model import AUTO, JSONValue, Stream, Tool
 from cmdtool.process import Supervisor, reset_signals
 from cmdtool.reporter import reporting
 from cmdtool.run import Call, RunResult, prepare, run_call
@@ -71,7 +71,7 @@ def run_command(words: Sequence[str], progress: str | None, options: Options) ->
             "name": os.path.basename(words[0]),
             "command": [Template((word,)) for word in words],
             "timeout": "none",
-            "progress": resolve_progress(progress or "none", builtin_parsers()),
+            "progress": resolve_progress(progress or AUTO, builtin_parsers()),
             "folder": os.getcwd(),
             "inherit_env": ("*",),
         }

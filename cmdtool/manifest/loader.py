@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from cmdtool.errors import ArgumentError, BadValue, ManifestError, Problem
 from cmdtool.manifest.holes import Holes
 from cmdtool.manifest.nodes import Node, Report, Source, nearest
-from cmdtool.manifest.parsers import AUTO, NONE, Parsers
+from cmdtool.manifest.parsers import Parsers
 from cmdtool.manifest.reader import read_yaml
 from cmdtool.manifest.rules import check_progress
 from cmdtool.manifest.tools import (
@@ -20,7 +20,19 @@ from cmdtool.manifest.tools import (
     resolve_at,
 )
 from cmdtool.manifest.validation import validate
-from cmdtool.model import Argument, Defaults, Manifest, ManifestFile, ParserFile, ProgressSpec, ServerKeys, Tool
+from cmdtool.model import (
+    AUTO,
+    NONE,
+    Argument,
+    Defaults,
+    Manifest,
+    ManifestFile,
+    ParserFile,
+    Progress,
+    ProgressSpec,
+    ServerKeys,
+    Tool,
+)
 from cmdtool.patterns import compile_pattern
 
 _CONCURRENCY: Final = 8
@@ -78,7 +90,7 @@ def load_parser(name: str, text: str) -> ParserFile:
     return parser
 
 
-def resolve_progress(text: str, parsers: Mapping[str, ProgressSpec]) -> ProgressSpec:
+def resolve_progress(text: str, parsers: Mapping[str, ProgressSpec]) -> Progress:
     """Return what a parser's name or a pattern stands for, as a tool's `progress` would.
 
     Raises:
@@ -158,11 +170,11 @@ class _File:
             check_progress(place, own[name], resolved, anywhere, self.report)
         return parsers
 
-    def _default_progress(self, node: Node | None, anywhere: Holes, parsers: Parsers) -> ProgressSpec | None:
+    def _default_progress(self, node: Node | None, anywhere: Holes, parsers: Parsers) -> Progress | None:
         own = self.keys.defaults.progress
         place = node and node.child("progress")
         if place is None:
-            return own
+            return parsers.resolve(own)
         resolved = resolve_at(place, own, parsers, self.report)
         check_progress(place, own, resolved, anywhere, self.report)
         return resolved

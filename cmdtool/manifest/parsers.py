@@ -2,18 +2,12 @@
 
 from collections.abc import Mapping
 from functools import reduce
-from typing import Final
+from typing import Any, Final
 
 from cmdtool.errors import BadValue
 from cmdtool.manifest.nodes import did_you_mean
-from cmdtool.model import ProgressSpec
+from cmdtool.model import AUTO, NONE, Progress, ProgressSpec
 
-NONE: Final = "none"
-"""The parser's name that stands for no readings at all."""
-
-AUTO: Final = "auto"
-
-_NO_AUTO: Final = "leave `progress` out for signs of life, name a parser, or write a pattern"
 _LONGEST_CHAIN: Final = 8
 
 
@@ -25,7 +19,7 @@ class Parsers:
         self._own = dict(own)
         self._builtin = builtin
 
-    def resolve(self, spec: ProgressSpec, name: str | None = None) -> ProgressSpec | None:
+    def resolve(self, spec: ProgressSpec, name: str | None = None) -> Progress | None:
         """Return `spec` with the rules of its parser behind its own, and what else it does not say itself.
 
         Args:
@@ -39,35 +33,40 @@ class Parsers:
             BadValue: there is no such parser, or it leads back to itself.
         """
         chain, names = [spec], [name] if name else []
-        while (wanted := chain[-1].parser) not in (None, NONE):
+        while (wanted := chain[-1].parser) not in (None, NONE, AUTO):
             assert wanted is not None
             try:
-                parser = self._find(wanted, names)
+                found = self._find(wanted, names)
             except BadValue:
                 self._own.update(dict.fromkeys(names))  # so that whoever names one of them hears nothing more
                 raise
-            if parser is None:
+            if found is None:
                 return None
             names.append(wanted)
-            chain.append(parser)
-        return reduce(lambda parser, own: _merge(own, parser), reversed(chain))
+            chain.append(found)
+        merged = reduce(lambda parser, own: _merge(own, parser), reversed(chain))
+        detects = wanted == AUTO or (wanted is None and not merged.rules)
+        parser = AUTO if merged.parser is None and detects else merged.parser
+        return Progress.model_construct(None, **{**_given(merged), "parser": parser, "detects": detects})
 
     def _find(self, name: str, names: list[str]) -> ProgressSpec | None:
         """Return the parser `name`, to which `names` have led."""
         if len(names) == _LONGEST_CHAIN:
             raise BadValue(f"more than {_LONGEST_CHAIN} parsers lead to one another", "write the rules out")
-        if name == AUTO:
-            raise BadValue("`auto` is not available in this version", _NO_AUTO)
         if name in self._own and name not in names:
             return self._own[name]
         if name in self._builtin and name not in names[:-1]:
             return self._builtin[name]
         if name in names:
             raise BadValue(f"the parser leads back to itself: {' → '.join([*names, name])}")
-        hint = did_you_mean(name, [*self._own, *self._builtin, NONE])
+        hint = did_you_mean(name, [*self._own, *self._builtin, AUTO, NONE])
         raise BadValue(f"there is no parser `{name}`", hint)
 
 
 def _merge(own: ProgressSpec, parser: ProgressSpec) -> ProgressSpec:
     inherited = {key: getattr(parser, key) for key in parser.model_fields_set - own.model_fields_set}
     return own.model_copy(update={**inherited, "rules": (*own.rules, *parser.rules), "parser": own.parser})
+
+
+def _given(spec: ProgressSpec) -> dict[str, Any]:
+    return {key: getattr(spec, key) for key in ProgressSpec.model_fields}

@@ -13,7 +13,7 @@ from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
 from cmdtool.manifest.parsers import Parsers
 from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
-from cmdtool.model import Argument, Counted, Defaults, ProgressSpec, Tool, ToolKeys
+from cmdtool.model import Argument, Counted, Defaults, Progress, ProgressSpec, Tool, ToolKeys
 
 _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
@@ -43,7 +43,7 @@ class Shared:
     node: Node | None
     """Where the defaults are written."""
     parsers: Parsers
-    progress: ProgressSpec | None
+    progress: Progress | None
     """The default progress, resolved."""
     folder: str
     path: tuple[str, ...]
@@ -170,7 +170,7 @@ class _Maker:
                 hint = "it could make the command run something else; give the value to the command"
                 self._report.at(place, f"`{name}` cannot be set from an argument", hint)
 
-    def _progress(self) -> ProgressSpec:
+    def _progress(self) -> Progress:
         """Return the tool's progress with its parser's rules."""
         place = self._node.child("progress")
         own = self._keys.progress
@@ -179,7 +179,9 @@ class _Maker:
         else:
             resolved = resolve_at(place, own, self._shared.parsers, self._report)
             check_progress(place, own, resolved, self._holes, self._report)
-        return resolved or own
+        return resolved or Progress.model_construct(
+            None, **{key: getattr(own, key) for key in ProgressSpec.model_fields}
+        )
 
     def _check_used(self, progress: ProgressSpec) -> None:
         if self._keys.shell is not None or any(total.shell for total in progress.counted_totals):
@@ -209,7 +211,7 @@ class _Maker:
 
 def resolve_at(
     node: Node, spec: ProgressSpec, parsers: Parsers, report: Report, name: str | None = None
-) -> ProgressSpec | None:
+) -> Progress | None:
     """Return a progress with its parser's rules, or report at `node`, where it is written, why there is none."""
     try:
         return parsers.resolve(spec, name)

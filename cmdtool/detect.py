@@ -1,0 +1,68 @@
+"""The parser called `auto`: reads progress that the manifest does not describe.
+
+For programs that the library knows, by the names of those the command runs, their parsers: all are shown every record,
+and the newest reading counts. Otherwise the records are mined, and so they are, until a parser has read something,
+beside parsers of programs that run others, such as make, and where a script runs unknown programs too.
+
+What mining does, so that a reader can predict it (`features.py`, `mining.py`):
+
+1. **Features.** Of each record the numbers that could be progress are looked at: percentages, `a/b` and `a of b`,
+   `a/b` where a + b stays the same (done and left), `left a/b`, clock pairs, shares in JSON lines, bars made of glyphs,
+   bare counts, lines that say how one test ended, and rows of dots while they grow. What its form or a word beside it
+   gives away as a ratio, a load, a rate, a time, a date or part of a name is left out.
+2. **Series.** A feature belongs to the same series as one of an earlier record where it stands in the same place of the
+   same kind of record: with the same words before it, the same total, or, for a bare count, in a record that is
+   otherwise the same.
+3. **Proof.** Nothing is said of a series until it has risen: once where a bar, brackets or a word say that it is
+   progress, or its total stays the same, or a large number beside it rises too; else twice, a bare count three times.
+   A series that falls without having been complete must prove more, one that keeps falling is left alone. So
+   constants, ratios, tables and summaries stay unread. What a series said before its proof is then told, oldest first.
+4. **Choice.** Determinate beats indeterminate. In one record a total beats a bare percentage, unless its numbers are
+   rounded more; a pair that counts the parts of the job (`file 3 of 10`) beats what moves faster than it. What is
+   chosen is followed as long as it goes on. Another thing is the next phase once the one before is complete, or has
+   been silent for two records of the other. Of several bars drawn at once, `bars.py` chooses.
+
+Mining prefers silence to a wrong number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cmdtool.mining import Miner
+from cmdtool.model import ProgressSpec, Stream
+from cmdtool.readings import Reader, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the programs that a command runs: their parsers, and whether others may print too."""
+
+    parsers: tuple[ProgressSpec, ...] = ()
+    mines: bool = True
+
+
+NOTHING_KNOWN: Final = Known()
+
+
+class Detector:
+    """Reads the records of one call."""
+
+    def __init__(self, known: Known, arguments: Mapping[str, str]) -> None:
+        self._readers = [Reader(spec, arguments) for spec in known.parsers]
+        self._miner = Miner() if known.mines else None
+
+    def feed(self, stream: Stream, records: Sequence[bytes], *, is_screen: bool = False) -> list[Reading]:
+        """Return what is read in `records`, the newest last."""
+        found = [reader.feed(stream, records) for reader in self._readers]
+        mined = self._miner.feed(stream, records, is_screen=is_screen) if self._miner else []
+        readings = [reading for reading in found if reading is not None]
+        if any(reading.value is not None for reading in readings):
+            self._miner = None
+        return readings or mined
+
+    def preview(self, stream: Stream, pending: bytes, *, is_screen: bool = False) -> list[Reading]:
+        """Return what `feed` would if the record `pending` ended here."""
+        found = [reader.preview(stream, pending) for reader in self._readers]
+        mined = self._miner.preview(stream, pending, is_screen=is_screen) if self._miner else []
+        return [reading for reading in found if reading is not None] or mined

@@ -1,0 +1,321 @@
+"""A record -> the numbers in it that might be progress, each with what makes it the same number in the next record.
+
+Looks at one record by itself and decides nothing: `detect.py` watches which of these numbers move. Ratios, loads,
+rates, times, dates, versions and numbers inside names are left out here, by their form or by the words beside them.
+"""
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, Literal, TypeAlias
+
+from cmdtool.values import parse_number
+from cmdtool.vocabulary import DONE, NOT_COUNT, NOT_PROGRESS, PROGRESS, STEPS, THINGS
+
+Kind: TypeAlias = Literal["percent", "pair", "split", "left", "fraction", "bar", "scale", "count", "verdict", "dots"]
+"""What a number can be. `split`: two numbers that are done and left, or of which the second grows too."""
+
+LONGEST: Final = 1024
+"""Bytes of a record that are looked at; of JSON the whole record is."""
+
+MOST: Final = 24
+"""Numbers of one record that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One number of a record.
+
+    `series` is what it shares with the same number in other records, `layout` what it also shares with other things
+    that the same program measures. `label` stands before it: the name of what it measures. `span` is its place in the
+    record, in bytes.
+    """
+
+    kind: Kind
+    value: float
+    total: float | None
+    series: Hashable
+    layout: Hashable
+    label: str
+    is_sure: bool
+    """Whether something beside it says that it is progress: a word, a bar, brackets, a unit of size."""
+    names_step: bool
+    """Whether a word beside it says what it counts: `file 3 of 10`, `280,000 reads`."""
+    span: tuple[int, int]
+
+
+_NUMBER: Final = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,16})(?:\.[0-9]{1,16})?"
+_UNIT: Final = r"(?:[kKMGTPE](?:i?(?:B|Bytes?|bytes?)|i|b)?|[Bb]ytes?|B)(?![A-Za-z0-9])"
+_CLOCK: Final = r"[0-9]{1,4}:[0-9]{2}(?::[0-9]{2})?(?:\.[0-9]{1,9})?"
+_TIME_UNIT: Final = r"(?:[mun\u00b5]?s|secs?|seconds?|sec\.|mins?|minutes?|m|hrs?|hours?|h|days?|d)"
+_PER: Final = r"/(?:s|sec|second|m|min|minute|h|hour|it|read)s?"
+_FILLED: Final = r"#=\u2588\u2593\u25a0\u2501"
+_GLYPHS: Final = _FILLED + r"*+>.~o@\u00b7\u2022\u2500-\u25ff\u2800-\u28ff\-"
+_APART: Final = r"(?<![\w.,/+-])(?<![0-9]:)"
+"""Before a number: it is no part of a name, a path, a version or a range."""
+
+_TOKENS: Final = {
+    "bar": rf"\[ [{_GLYPHS}\ ]{{0,200}} [0-9<>|]{{0,2}} [{_GLYPHS}\ ]{{3,200}} \] | \| [{_GLYPHS}\ ]{{4,200}} \|"
+    rf" | (?<!\S) (?: [{_GLYPHS}]{{5,200}} | [{_FILLED}]{{1,200}} ) (?!\S)",
+    "scale": r"(?<![\w.]) 0 (?: \.{2,4} [0-9]{1,3} ){1,20} \.{0,4} (?![\w.])",
+    "date": rf"{_APART} (?: [0-9]{{4}} (?P<big>[-/]) [0-9]{{2}} (?P=big) [0-9]{{2}}"
+    r" | [0-9]{1,2} (?P<dot>[-/.]) [0-9]{1,2} (?P=dot) (?:[0-9]{4}|[0-9]{2}) )"
+    r" (?: [T\ ] [0-9]{2}:[0-9]{2} (?: :[0-9]{2} (?:[.,][0-9]{1,9})? )? )? Z? (?![\w/-])",
+    "chain": rf"{_APART} {_NUMBER} (?: \ {{0,6}}/\ {{0,6}} {_NUMBER} ){{2,9}} (?! [0-9/] )",
+    "clocks": rf"{_APART} (?P<at>{_CLOCK}) \ ?/\ ? (?P<end>{_CLOCK}) (?![\w:/])",
+    "clock": rf"{_APART} {_CLOCK} (?![\w:]) | (?<!\S) [-?]{{1,4}} : [-?]{{1,4}} (?: : [-?]{{1,4}} )?",
+    "pair": rf"{_APART} (?P<done>{_NUMBER}) (?:\ {{0,3}}(?P<unit>{_UNIT}))?"
+    r" (?P<sep> \ {0,6}/\ {0,6} | \ {1,6}(?:out\ )?of\ {1,6} )"
+    rf" (?P<all>{_NUMBER}) (?:\ {{0,3}}(?P<units>{_UNIT}))?"
+    r" (?![\w/] | :[0-9] | \ {1,6}/ | [.,][0-9] | \ ?[A-Za-z]{0,5}/s )",
+    "percent": rf"{_APART} (?P<share>{_NUMBER}) \ ?% (?![\w])",
+    "range": rf"{_APART} [0-9.]{{1,20}} [-:] [0-9.]{{1,20}} (?![\w])",
+    "rate": rf"{_APART} {_NUMBER} \ {{0,3}}"
+    rf" (?: [A-Za-z\u00b5]{{0,12}} {_PER} | fps | [kMG]?bps | rpm | Hz | x ) (?![\w=])",
+    "time": rf"{_APART} (?: [0-9]{{1,6}} (?:\.[0-9]{{1,9}})? \ ? {_TIME_UNIT} \ ? ){{1,4}} (?![\w])",
+    "count": rf"{_APART} (?P<amount>{_NUMBER})"
+    rf" (?: \ {{0,3}} (?P<size>{_UNIT}) | (?P<things>[A-Za-z]{{1,10}}) )? (?![\w])",
+    "word": r"[A-Za-z_]+ (?![\w./~@\\])",
+    "name": r"[\w/~.@\\] [\w./~@+\\-]*",
+}
+"""What a record is made of, the first that fits at each place. All repetitions are bounded: `re` takes linear time."""
+
+_TOKEN: Final = re.compile("|".join(f"(?P<{kind}>{text})" for kind, text in _TOKENS.items()), re.VERBOSE)
+
+_EDGES: Final = " \t:;,|[](){}<>=#*.-\u2502\u2501"
+"""What is cut off the ends of a label."""
+
+_VERDICT: Final = re.compile(
+    r"\s*(?:(?:not )?ok \d|(?:PASS|FAIL|PASSED|FAILED)\b|[\u2713\u2714\u2717\u2718]\s)"
+    r"|.{1,400}\.\.\. (?:ok|OK|PASS|FAIL|FAILED|ERROR|skipped\b.{0,80})\s*$"
+)
+"""A line that says how one test ended (TAP, jest, unittest)."""
+
+_LEFT: Final = re.compile(r"(?:left|remaining|to-chk|ir-chk|todo|to go|pending|queued)\W{0,3}\Z", re.IGNORECASE)
+"""Before `a/b`: so many of them are left."""
+
+_FRAME: Final = re.compile(
+    rf"[\[|(] (?P<done> (?P<full>[{_GLYPHS}]) (?P=full)* )? [>{_GLYPHS}]?"
+    r" (?P<rest> (?P<empty>[ .\u00b7_\u2591-]) (?P=empty)* )? [\]|)]",
+    re.VERBOSE,
+)
+"""A bar in a frame: filled, at most one head, empty."""
+
+_NARROWEST: Final = 5
+
+
+def heads_percentages(record: bytes) -> bool:
+    """Whether a record is the head of a table whose first column holds percentages: `  % Total    % Received`."""
+    return record.lstrip()[:2] == b"% " and not any(byte in b"0123456789" for byte in record)
+
+
+def find_features(record: bytes, *, is_percentage_first: bool = False) -> list[Feature]:
+    """Return the numbers of a record that might be progress, from left to right.
+
+    Args:
+        record: a record, as `RecordSplitter` gives it.
+        is_percentage_first: whether the head of a table said that its rows begin with one.
+    """
+    text = record[:LONGEST].decode("utf-8", "replace")
+    found = _Line(text).features(is_percentage_first) if any(char.isdigit() for char in text) else _drawn(text)
+    if not found and _VERDICT.match(text):
+        found = [Feature("verdict", 0.0, None, "verdict", "verdict", "", True, False, (0, 0))]
+    return found
+
+
+class _Line:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._tokens = list(_TOKEN.finditer(text))
+        first = next((token.start() for token in self._tokens if token.lastgroup not in ("word", "name")), len(text))
+        self._label = text[:first].strip(_EDGES)
+        self._has_bar = any(token.lastgroup == "bar" for token in self._tokens)
+
+    def features(self, is_percentage_first: bool) -> list[Feature]:
+        found = list(self._determinate())[:MOST]
+        first = self._tokens[0]
+        if is_percentage_first and len(self._tokens) > 3 and first.lastgroup == "count" and not found:
+            value = float(first["amount"].replace(",", ""))
+            return [self._feature("percent", value, 100.0, first, "table", "", is_sure=True)] if value <= 100 else []
+        return found + list(self._counts())[:MOST]
+
+    # --- with a total ---
+
+    def _determinate(self) -> Iterator[Feature]:
+        shares = [token for token in self._tokens if token.lastgroup == "percent"]
+        marks = [float(token["share"].replace(",", "")) for token in shares]
+        if len(shares) > 2 and _ascends(marks):
+            yield from self._scale(shares[-1], marks)
+            return
+        number = 0
+        for place, token in enumerate(self._tokens):
+            features: Sequence[Feature | None] = ()
+            match token.lastgroup:
+                case "percent":
+                    features = [self._percent(place, token, number)]
+                case "pair":
+                    features = self._pair(place, token, number)
+                case "clocks":
+                    features = self._total(token["at"], token["end"], token, ("clocks", number))
+                case "scale":
+                    features = list(self._scale(token, [float(mark) for mark in re.findall("[0-9]+", token[0])]))
+            found = [feature for feature in features if feature is not None]
+            number += bool(found)
+            yield from found
+
+    def _percent(self, place: int, token: re.Match[str], number: int) -> Feature | None:
+        value = _number(token["share"])
+        if value is None or value > 100:
+            return None
+        before, after = self._neighbour(place, -1), self._neighbour(place, 1)
+        is_result = self._text[: token.start()].rstrip().endswith(("\u00b1", "<", "~", "=>", "->"))
+        if is_result or {before, after} & NOT_PROGRESS:
+            return None
+        bracket = self._bracket(token)
+        at_start = not self._text[: token.start()].strip(" [(|")
+        is_sure = self._has_bar or bracket == "[" or bool({before, after} & PROGRESS) or self._says_progress()
+        label = "" if bracket == "[" or at_start else self._label
+        return self._feature("percent", value, 100.0, token, (bracket, at_start, number), _key(label), is_sure=is_sure)
+
+    def _pair(self, place: int, token: re.Match[str], number: int) -> Sequence[Feature]:
+        before = self._neighbour(place, -1)
+        if before in NOT_PROGRESS:
+            return ()
+        unit, units = token["unit"] or token["units"] or "", token["units"] or token["unit"] or ""
+        bracket = self._bracket(token)
+        names_step = before in STEPS or self._neighbour(place, 1) in STEPS or bracket == "["
+        layout = (bracket, token["sep"].strip(), bool(units), number)
+        return self._total(token["done"] + unit, token["all"] + units, token, layout, names_step=names_step)
+
+    def _total(
+        self, part: str, whole: str, token: re.Match[str], layout: Hashable, *, names_step: bool = False
+    ) -> Sequence[Feature]:
+        """Return what two numbers can be: so much of a total, what is left of it, done and left."""
+        done, total = _number(part), _number(whole)
+        if done is None or not total:
+            return ()
+        if done <= total and _LEFT.search(self._text[max(0, token.start() - 20) : token.start()]):
+            return (self._feature("left", total - done, total, token, layout, total),)
+        return (
+            self._feature("pair", done, total, token, layout, total, names_step=names_step),
+            self._feature("split", done, total, token, layout, "", names_step=names_step),
+        )
+
+    def _scale(self, token: re.Match[str], marks: Sequence[float]) -> Iterator[Feature]:
+        """`0...10...20` and `10% 20% 30%`: a line that grows by marks."""
+        if _ascends(marks) and marks[-1] <= 100:
+            for mark in marks:
+                yield self._feature("scale", mark, 100.0, token, "", _key(self._label), is_sure=True)
+
+    # --- without a total ---
+
+    def _counts(self) -> Iterator[Feature]:
+        shape = self._shape()
+        numbers = [token for token in self._tokens if token.lastgroup == "count"]
+        has_words = self._has_bar or any(token.lastgroup == "word" for token in self._tokens)
+        if len(numbers) > 1 and not has_words:
+            return  # a row of a table
+        for place, token in enumerate(self._tokens):
+            if token.lastgroup == "chain" and " " not in token[0]:
+                for part, amount in enumerate(token[0].replace(",", "").split("/")):
+                    yield self._feature("count", float(amount), None, token, ("chain", place, part), shape)
+            if token.lastgroup != "count":
+                continue
+            value = _number(token["amount"] + (token["size"] or ""))
+            before = self._neighbour(place, -1)
+            after = (token["things"] or self._neighbour(place, 1)).casefold()
+            if value is None or before in NOT_COUNT or _is_clock_reading(token, self._text):
+                continue
+            is_sure = bool(token["size"]) or self._has_bar
+            is_named = bool({before, after} & (DONE | THINGS))
+            has_key = before and self._text[: token.start()].rstrip().endswith("=")
+            series = (self._label, before) if has_key else (place, shape)
+            yield self._feature("count", value, None, token, "", series, is_sure=is_sure, names_step=is_named)
+
+    def _shape(self) -> str:
+        """Return the record with what may change taken out of it: numbers, bars, names of files."""
+        parts, end = [], 0
+        has_words = any(token.lastgroup == "word" for token in self._tokens)
+        for token in self._tokens:
+            parts.append(self._text[end : token.start()])
+            end = token.end()
+            kind = token.lastgroup
+            keeps = kind == "word" or (kind == "name" and not has_words)
+            parts.append(token[0] if keeps else "W" if kind == "name" else "|" if kind == "bar" else "0")
+        parts.append(self._text[end:])
+        return "".join("".join(parts).split())
+
+    # --- what stands around ---
+
+    def _feature(
+        self,
+        kind: Kind,
+        value: float,
+        total: float | None,
+        token: re.Match[str],
+        layout: Hashable,
+        series: Hashable,
+        *,
+        is_sure: bool = False,
+        names_step: bool = False,
+    ) -> Feature:
+        start = len(self._text[: token.start()].encode())
+        span = (start, start + len(token[0].encode()))
+        label = self._label
+        return Feature(kind, value, total, (kind, layout, series), (kind, layout), label, is_sure, names_step, span)
+
+    def _neighbour(self, place: int, step: int) -> str:
+        """Return the word next to a token, with nothing but spaces and light punctuation between."""
+        other = place + step
+        if not 0 <= other < len(self._tokens) or self._tokens[other].lastgroup != "word":
+            return ""
+        left, right = sorted((self._tokens[place], self._tokens[other]), key=lambda token: token.start())
+        between = self._text[left.end() : right.start()]
+        return self._tokens[other][0].casefold() if not between.strip(" :=(#-") else ""
+
+    def _bracket(self, token: re.Match[str]) -> str:
+        before, after = self._text[: token.start()].rstrip(), self._text[token.end() :].lstrip()
+        return before[-1:] if before[-1:] in ("[", "(") and after[:1] in ("]", ")") else ""
+
+    def _says_progress(self) -> bool:
+        return any(token.lastgroup == "word" and token[0].casefold() in PROGRESS for token in self._tokens)
+
+
+def _number(text: str) -> float | None:
+    return parse_number(text.replace(",", ""))
+
+
+def _ascends(numbers: Sequence[float]) -> bool:
+    return all(before < after for before, after in pairwise(numbers))
+
+
+def _key(label: str) -> str:
+    return re.sub(r"[0-9]+", "0", label)
+
+
+def _is_clock_reading(token: re.Match[str], text: str) -> bool:
+    """Whether a number is a time: seconds since 1970, or a kernel's `[   12.345678]`."""
+    digits = token["amount"]
+    if token["size"] is None and len(digits.partition(".")[0]) in (10, 13) and digits.startswith("1"):
+        return True
+    decimals = digits.partition(".")[2]
+    return len(decimals) >= 3 and not text[: token.start()].strip(" [(")
+
+
+def _drawn(text: str) -> list[Feature]:
+    """Return the bar or the row of dots of a record without digits."""
+    row = text.strip()
+    if row and len(set(row)) == 1 and re.fullmatch(rf"[{_GLYPHS}]", row[0]):
+        return [Feature("dots", float(len(row)), None, row[0], "dots", "", False, False, (0, 0))]
+    frame = _FRAME.search(text)
+    if frame is None:
+        return []
+    width = len(frame[0]) - 2
+    full, empty = len(frame["done"] or ""), len(frame["rest"] or "")
+    if width < _NARROWEST or full + empty < width - 1 or frame["full"] == frame["empty"]:
+        return []
+    label = text[: frame.start()].strip(_EDGES)
+    start = len(text[: frame.start()].encode())
+    span = (start, start + len(frame[0].encode()))
+    return [Feature("bar", float(width - empty), float(width), (label, width), "bar", label, True, False, span)]

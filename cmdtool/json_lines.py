@@ -1,0 +1,85 @@
+"""A line of JSON -> the numbers in it that might be progress, by the names of their keys."""
+
+import json
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any, Final
+
+from cmdtool.features import Feature, Kind
+
+_DONE: Final = (
+    *(
+        "current",
+        "completed",
+        "done",
+        "processed",
+        "progress",
+        "downloaded",
+        "finished",
+        "transferred",
+        "count",
+        "value",
+    ),
+    *("bytes_done", "files_done", "downloaded_bytes", "position", "step", "index", "i", "n"),
+)
+_TOTAL: Final = (
+    *("total", "total_bytes", "total_files", "total_steps", "size", "max", "maximum", "length", "steps", "of"),
+)
+_SHARE: Final = re.compile(
+    r"(?:percent(?:age)?(?:_?(?:done|complete))?|pct|progress|fraction(?:_done)?)", re.IGNORECASE
+)
+_NOT_COUNT: Final = re.compile(
+    r"time|date|stamp|elapsed|duration|eta|speed|rate|level|pid|id$|version|port|line|ratio", re.IGNORECASE
+)
+_DEEPEST: Final = 3
+_MOST: Final = 24
+
+
+def json_features(record: bytes) -> list[Feature]:
+    """Return the numbers of a record that is a JSON object; of other records nothing."""
+    try:
+        value = json.loads(record)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(value, Mapping):
+        return []
+    label = str(value.get("type") or value.get("message_type") or "")
+    numbers = dict(_flatten(value, (), _DEEPEST))
+    found = [*_pairs(numbers, label), *_shares(numbers, label)] or _counts(numbers, label)
+    return found[:_MOST]
+
+
+def _pairs(numbers: Mapping[tuple[str, ...], float], label: str) -> Iterator[Feature]:
+    for folder in dict.fromkeys(path[:-1] for path in numbers):
+        names = {path[-1].lower(): path for path in numbers if path[:-1] == folder}
+        done = next((names[name] for name in _DONE if name in names), None)
+        total = next((names[name] for name in _TOTAL if name in names), None)
+        if done and total and 0 < numbers[total] and numbers[done] <= numbers[total]:
+            yield _feature("pair", numbers[done], numbers[total], (done, total, numbers[total]), label)
+
+
+def _shares(numbers: Mapping[tuple[str, ...], float], label: str) -> Iterator[Feature]:
+    for path, number in numbers.items():
+        if _SHARE.fullmatch(path[-1]) and number <= 100:
+            yield _feature("fraction", number, None, path, label)
+
+
+def _counts(numbers: Mapping[tuple[str, ...], float], label: str) -> list[Feature]:
+    keys = tuple(sorted(numbers))
+    return [
+        _feature("count", number, None, (keys, path), label)
+        for path, number in numbers.items()
+        if not _NOT_COUNT.search(path[-1])
+    ]
+
+
+def _feature(kind: Kind, value: float, total: float | None, series: Hashable, label: str) -> Feature:
+    return Feature(kind, value, total, ("json", kind, series, label), ("json", kind), label, True, False, (0, 0))
+
+
+def _flatten(value: Mapping[str, Any], path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], float]]:
+    for key, item in value.items():
+        if isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item < 1e18:
+            yield (*path, key), float(item)
+        elif isinstance(item, Mapping) and depth > 1:
+            yield from _flatten(item, (*path, key), depth - 1)

@@ -1,0 +1,37 @@
+from cmdtool.bars import Bars
+from cmdtool.readings import Reading
+
+
+def bar(row: int | None, value: float, total: float, stage: str | None = None) -> Reading:
+    return Reading(value, total, None, stage, row)
+
+
+def progress(*drawn: Reading, is_screen: bool = True) -> list[tuple[float | None, float | None] | None]:
+    bars = Bars()
+    wholes = [bars.take(reading, is_screen=is_screen) for reading in drawn]
+    return [(whole.value, whole.total) if whole else None for whole in wholes]
+
+
+def test_of_loops_within_loops_the_outermost_that_is_not_complete_wins() -> None:
+    told = progress(
+        *(bar(0, 0, 2, "epoch"), bar(1, 0, 9, "batch"), bar(1, 5, 9, "batch"), bar(1, 9, 9, "batch")),
+        *(bar(0, 1, 2, "epoch"), bar(1, 0, 9, "batch"), bar(1, 9, 9, "batch"), bar(0, 2, 2, "epoch")),
+    )
+    assert told == [(0, 2), None, None, None, (1, 2), None, None, (2, 2)]
+
+
+def test_jobs_side_by_side_are_added_up() -> None:
+    told = progress(bar(0, 0, 50, "a"), bar(1, 0, 30, "b"), bar(0, 10, 50, "a"), bar(1, 30, 30, "b"))
+    assert told == [(0, 50), None, (10, 80), (40, 80)]
+
+
+def test_of_percentages_side_by_side_the_deepest_that_moves_wins() -> None:
+    told = progress(bar(0, 0, 100), bar(1, 0, 100), bar(0, 5, 100), bar(1, 7, 100), bar(0, 9, 100), bar(1, 8, 100))
+    assert told == [(0, 100), None, (5, 100), (7, 100), None, (8, 100)]
+
+
+def test_what_is_not_drawn_on_a_screen_passes() -> None:
+    told = progress(bar(None, 1, 9, "a"), bar(None, 1, 5, "b"), bar(None, 2, 9, "a"))
+    assert told == [(1, 9), (1, 5), (2, 9)]
+    told = progress(bar(3, 1, 9, "a"), bar(4, 1, 5, "b"), bar(5, 2, 5, "b"), is_screen=False)
+    assert told == [(1, 9), (1, 5), (2, 5)]
