@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 from cmdtool.values import parse_number
-from cmdtool.vocabulary import DONE, NOT_COUNT, NOT_PROGRESS, PROGRESS, STEPS, THINGS
+from cmdtool.vocabulary import DONE, FRACTIONS, NOT_COUNT, NOT_PROGRESS, PROGRESS, RATES, STEPS, THINGS
 
 Kind: TypeAlias = Literal["percent", "pair", "split", "left", "fraction", "bar", "scale", "count", "verdict", "dots"]
 """What a number can be. `split`: two numbers that are done and left, or of which the second grows too."""
@@ -57,6 +57,7 @@ _APART: Final = r"(?<![\w.,/+-])(?<![0-9]:)"
 
 _TOKENS: Final = {
     "bar": rf"\[ [{_GLYPHS}\ ]{{0,200}} [0-9<>|]{{0,2}} [{_GLYPHS}\ ]{{3,200}} \] | \| [{_GLYPHS}\ ]{{4,200}} \|"
+    rf" | < [{_GLYPHS}\ ]{{4,200}} > (?!\S)"
     rf" | (?<!\S) (?: [{_GLYPHS}]{{5,200}} | [{_FILLED}]{{1,200}} ) (?!\S)",
     "scale": r"(?<![\w.]) 0 (?: \.{2,4} [0-9]{1,3} ){1,20} \.{0,4} (?![\w.])",
     "date": rf"{_APART} (?: [0-9]{{4}} (?P<big>[-/]) [0-9]{{2}} (?P=big) [0-9]{{2}}"
@@ -65,10 +66,10 @@ _TOKENS: Final = {
     "chain": rf"{_APART} {_NUMBER} (?: \ {{0,6}}/\ {{0,6}} {_NUMBER} ){{2,9}} (?! [0-9/] )",
     "clocks": rf"{_APART} (?P<at>{_CLOCK}) \ ?/\ ? (?P<end>{_CLOCK}) (?![\w:/])",
     "clock": rf"{_APART} {_CLOCK} (?![\w:]) | (?<!\S) [-?]{{1,4}} : [-?]{{1,4}} (?: : [-?]{{1,4}} )?",
-    "pair": rf"{_APART} (?P<done>{_NUMBER}) (?:\ {{0,3}}(?P<unit>{_UNIT}))?"
+    "pair": rf"{_APART} (?P<done>{_NUMBER}) (?:\ {{0,3}}(?P<unit>{_UNIT}))?+"
     r" (?P<sep> \ {0,6}/\ {0,6} | \ {1,6}(?:out\ )?of\ {1,6} )"
-    rf" (?P<all>{_NUMBER}) (?:\ {{0,3}}(?P<units>{_UNIT}))?"
-    r" (?![\w/] | :[0-9] | \ {1,6}/ | [.,][0-9] | \ ?[A-Za-z]{0,5}/s )",
+    rf" (?P<all>{_NUMBER}) (?:\ {{0,3}}(?P<units>{_UNIT}))?+"
+    r" (?![\w/] | :[0-9] | \ {1,6}/ | \ ?=\ ?[0-9] | [.,][0-9] | \ ?[A-Za-z]{0,5}/s )",
     "percent": rf"{_APART} (?P<share>{_NUMBER}) \ ?% (?![\w])",
     "range": rf"{_APART} [0-9.]{{1,20}} [-:] [0-9.]{{1,20}} (?![\w])",
     "rate": rf"{_APART} {_NUMBER} \ {{0,3}}"
@@ -83,7 +84,7 @@ _TOKENS: Final = {
 
 _TOKEN: Final = re.compile("|".join(f"(?P<{kind}>{text})" for kind, text in _TOKENS.items()), re.VERBOSE)
 
-_EDGES: Final = " \t:;,|[](){}<>=#*.-\u2502\u2501"
+_EDGES: Final = " \t:;,|/\\[](){}<>=#*.-\u2502\u2501"
 """What is cut off the ends of a label."""
 
 _VERDICT: Final = re.compile(
@@ -148,32 +149,38 @@ class _Line:
         if len(shares) > 2 and _ascends(marks):
             yield from self._scale(shares[-1], marks)
             return
+        is_spread = len(shares) > 1  # several percentages are a distribution, unless a word says more
         number = 0
         for place, token in enumerate(self._tokens):
             features: Sequence[Feature | None] = ()
             match token.lastgroup:
                 case "percent":
-                    features = [self._percent(place, token, number)]
+                    features = [self._percent(place, token, number, is_spread=is_spread)]
                 case "pair":
                     features = self._pair(place, token, number)
                 case "clocks":
                     features = self._total(token["at"], token["end"], token, ("clocks", number))
+                case "count":
+                    features = [self._fraction(place, token)]
                 case "scale":
                     features = list(self._scale(token, [float(mark) for mark in re.findall("[0-9]+", token[0])]))
             found = [feature for feature in features if feature is not None]
             number += bool(found)
             yield from found
 
-    def _percent(self, place: int, token: re.Match[str], number: int) -> Feature | None:
+    def _percent(self, place: int, token: re.Match[str], number: int, *, is_spread: bool) -> Feature | None:
         value = _number(token["share"])
         if value is None or value > 100:
             return None
         before, after = self._neighbour(place, -1), self._neighbour(place, 1)
         is_result = self._text[: token.start()].rstrip().endswith(("\u00b1", "<", "~", "=>", "->"))
-        if is_result or {before, after} & NOT_PROGRESS:
+        follows_bar = place > 0 and self._tokens[place - 1].lastgroup == "bar"
+        if (is_result and not follows_bar) or {before, after} & NOT_PROGRESS:
+            return None
+        if is_spread and not {before, after} & PROGRESS:
             return None
         bracket = self._bracket(token)
-        at_start = not self._text[: token.start()].strip(" [(|")
+        at_start = bracket != "[" and not self._text[: token.start()].strip(_EDGES)
         is_sure = self._has_bar or bracket == "[" or bool({before, after} & PROGRESS) or self._says_progress()
         label = "" if bracket == "[" or at_start else self._label
         return self._feature("percent", value, 100.0, token, (bracket, at_start, number), _key(label), is_sure=is_sure)
@@ -202,6 +209,13 @@ class _Line:
             self._feature("split", done, total, token, layout, "", names_step=names_step),
         )
 
+    def _fraction(self, place: int, token: re.Match[str]) -> Feature | None:
+        """`progress=0.25`: a share of one."""
+        before, amount = self._neighbour(place, -1), token["amount"]
+        if before not in FRACTIONS or "." not in amount or float(amount.replace(",", "")) > 1:
+            return None
+        return self._feature("fraction", float(amount), None, token, before, _key(self._label))
+
     def _scale(self, token: re.Match[str], marks: Sequence[float]) -> Iterator[Feature]:
         """`0...10...20` and `10% 20% 30%`: a line that grows by marks."""
         if _ascends(marks) and marks[-1] <= 100:
@@ -225,7 +239,12 @@ class _Line:
             value = _number(token["amount"] + (token["size"] or ""))
             before = self._neighbour(place, -1)
             after = (token["things"] or self._neighbour(place, 1)).casefold()
-            if value is None or before in NOT_COUNT or _is_clock_reading(token, self._text):
+            is_none = (
+                {before, self._label.casefold()} & NOT_COUNT or after in RATES or _is_clock_reading(token, self._text)
+            )
+            is_index = re.search(r"\w\[$", self._text[: token.start()])
+            is_exact = value is not None and (token["size"] or value.is_integer())
+            if value is None or is_none or is_index or not is_exact:
                 continue
             is_sure = bool(token["size"]) or self._has_bar
             is_named = bool({before, after} & (DONE | THINGS))
@@ -272,7 +291,8 @@ class _Line:
             return ""
         left, right = sorted((self._tokens[place], self._tokens[other]), key=lambda token: token.start())
         between = self._text[left.end() : right.start()]
-        return self._tokens[other][0].casefold() if not between.strip(" :=(#-") else ""
+        is_key = step > 0 and self._text[right.end() : right.end() + 1] in ("=", ":")  # of the next number
+        return self._tokens[other][0].casefold() if not (between.strip(" :=(#-") or is_key) else ""
 
     def _bracket(self, token: re.Match[str]) -> str:
         before, after = self._text[: token.start()].rstrip(), self._text[token.end() :].lstrip()

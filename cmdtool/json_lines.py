@@ -28,8 +28,11 @@ _TOTAL: Final = (
 _SHARE: Final = re.compile(
     r"(?:percent(?:age)?(?:_?(?:done|complete))?|pct|progress|fraction(?:_done)?)", re.IGNORECASE
 )
-_NOT_COUNT: Final = re.compile(
-    r"time|date|stamp|elapsed|duration|eta|speed|rate|level|pid|id$|version|port|line|ratio", re.IGNORECASE
+_COUNT: Final = re.compile(
+    r"(?:.*_)?(?:n?(?:files|items|rows|records|objects|lines|requests|tests|frames|chunks|pages)|n?bytes|count|frame"
+    r"|size|done|processed|completed|finished|transferred|downloaded|uploaded|written|read|step|iteration|epoch)"
+    r"(?:_(?:done|processed|transferred|completed))?",
+    re.IGNORECASE,
 )
 _DEEPEST: Final = 3
 _MOST: Final = 24
@@ -69,7 +72,7 @@ def _counts(numbers: Mapping[tuple[str, ...], float], label: str) -> list[Featur
     return [
         _feature("count", number, None, (keys, path), label)
         for path, number in numbers.items()
-        if not _NOT_COUNT.search(path[-1])
+        if _COUNT.fullmatch(path[-1])
     ]
 
 

@@ -32,6 +32,10 @@ _COMPLETE: Final = 0.985
 _SAME: Final = 0.02
 """Difference of two fractions that is explained by rounding."""
 
+_FEW: Final = 3
+_LATELY: Final = 10
+"""Records in which a percentage that was seen may begin to rise before a bare count is told."""
+
 _LONG: Final = 50
 """Records without a count after which another count is the next phase."""
 
@@ -61,9 +65,13 @@ class _Series:
     """What it said before its proof or its turn."""
     rises: int = 0
     falls: int = 0
+    restarts: int = 0
+    """How often it fell after it was complete."""
     has_just_risen: bool = False
     seen: list[int] = field(default_factory=list)
     """The numbers of the last two records that it stood in."""
+    repeats: int = 0
+    """How often it said the same again."""
     ending: str = ""
     """What kind of character its last record ended with."""
     is_proven: bool = False
@@ -77,9 +85,15 @@ class _Series:
 
     def wait(self, said: Said) -> None:
         """Keep what is said until it is proven, or until it is its turn."""
-        if not self.waiting or self.waiting[-1].feature.value != said.feature.value:
+        if self.waiting and self.waiting[-1].feature.value == said.feature.value:
+            self.repeats += 1
+        else:
             self.waiting = [*self.waiting[1 - _KEPT :], said]
         self.ending = _ending(said.record)
+
+    def forget(self, number: int) -> None:
+        """Drop what was said up to a record."""
+        self.waiting = [said for said in self.waiting if said.number > number]
 
     def tell(self) -> list[tuple[int, Reading]]:
         """Return what was kept, with the numbers of its records."""
@@ -92,8 +106,8 @@ class _Series:
         row = said.row if total is not None else None
         return Reading(value, total, message, clean_line(said.feature.label, _LONGEST_STAGE) or None, row)
 
-    def note(self, feature: Feature) -> None:
-        """Take the next value, and judge whether the series is proven by now."""
+    def note(self, feature: Feature, *, is_drawn: bool) -> None:
+        """Take the next value, and judge whether the series is proven by now; what is drawn again proves more."""
         last, self.newest = self.newest, feature
         step = self._step(last, feature)
         self.has_just_risen = step > 0
@@ -103,7 +117,7 @@ class _Series:
             self.falls += 1
             if not self.is_proven or feature.kind == "count" or self._is_erratic():
                 self.rises, self.is_proven = 0, False
-        self.is_proven |= self.rises >= self._needed()
+        self.is_proven |= self.rises >= self._needed(is_drawn=is_drawn)
 
     def value_of(self, feature: Feature) -> tuple[float, float | None]:
         """Return how much is done and the total, as a reading has them."""
@@ -149,6 +163,7 @@ class _Series:
         if last.total is None:
             return (rise > 0) - (rise < 0)
         if rise < 0 and last.value >= last.total * _COMPLETE:
+            self.restarts += 1
             return 0  # the next of several
         is_leap = last.value == 0 and feature.value == last.total  # from nothing to all: says nothing
         return 0 if is_leap else (rise > 0) - (rise < 0)
@@ -162,13 +177,13 @@ class _Series:
             return 0 if rise == 0 and total == last else -1
         return 1 if rise > 0 and total > last else 0
 
-    def _needed(self) -> int:
+    def _needed(self, *, is_drawn: bool) -> int:
         feature = self.newest
         if feature.kind == "split":
             return (1 if self.is_split else 3) + 3 * self.falls
         base = {"pair": 1, "left": 1, "scale": 1, "verdict": 1, "dots": 3, "count": 3}.get(feature.kind, 2)
         if feature.kind == "count":
-            base -= 2 if feature.is_sure else feature.names_step
+            base -= feature.is_sure + is_drawn if feature.is_sure else feature.names_step
         elif feature.kind == "percent":
             base -= feature.is_sure
         return base + 3 * self.falls
@@ -214,12 +229,15 @@ class _State:
         if not offers:
             return []
         best = self._best(present, offers)
-        if is_screen and best is not None and self.series[best].is_determinate:
+        if is_screen and best is not None and self.series[best].is_determinate and self._is_another_bar(best):
+            self.focus = best
             return self._tell(self._bars_like(best))  # which of them counts is for `Bars`
         chosen = self._choose(best, present, offers)
         if chosen is None:
             return []
-        self.focus = chosen
+        before, self.focus = self.focus, chosen
+        if before in self.series and before != chosen and self.series[before].is_determinate:
+            self.series[chosen].forget(self.series[before].seen[-1])  # that was beside it, not after it
         return self._tell([chosen])
 
     def _features(self, place: Hashable, record: bytes) -> list[Feature]:
@@ -228,6 +246,13 @@ class _State:
         if heads_percentages(record):
             self.tables.add(place)
         return find_features(record, is_percentage_first=place in self.tables)
+
+    def _is_another_bar(self, best: Key) -> bool:
+        """Whether what is drawn is like what is followed, or there is nothing to follow any more."""
+        focus = self.series.get(self.focus) if self.focus else None
+        if focus is None or not focus.is_determinate or self.count - focus.seen[-1] > _LATELY:
+            return True
+        return focus.newest.layout == self.series[best].newest.layout
 
     def _bars_like(self, best: Key) -> list[Key]:
         """Return the series in the layout of `best`: where one bar has moved, the others are bars too."""
@@ -244,7 +269,7 @@ class _State:
             series = _Series(feature, is_proven=feature.layout in self.layouts)
         if feature.kind == "verdict":
             feature = replace(feature, value=series.newest.value + 1)
-        series.note(feature)
+        series.note(feature, is_drawn=said.row is not None)
         series.wait(replace(said, feature=feature))
         series.seen = [*series.seen[-1:], self.count]
         self.series[key] = series  # the newest last
@@ -279,14 +304,19 @@ class _State:
         absence = self.count - focus.seen[-1]
         if not self.series[best].is_determinate:
             return None if focus.is_determinate or absence < _LONG else best
-        return best if focus.is_complete or self.series[best].seen[0] > focus.seen[-1] else None
+        other = self.series[best]
+        if focus.newest.names_step and other.restarts and not focus.is_complete:
+            return None  # it begins again with each step of the whole
+        has_ended = focus.is_complete and not other.is_complete
+        is_alone = len(other.seen) > 1 and other.seen[0] > focus.seen[-1]
+        return best if has_ended or is_alone else None
 
     def _best(self, present: Mapping[Key, Feature], offers: Sequence[Key]) -> Key | None:
         """Return the offer that tells most; None where a total beside the counts is about to be proven."""
         series = self.series
         totals = [key for key in offers if series[key].is_determinate]
         if not totals:
-            if any(series[key].is_hopeful for key in present):
+            if any(series[key].is_hopeful for key in present) or self._expects_total():
                 return None
             return max(offers, key=lambda key: series[key].newest.names_step)
         for key in present:
@@ -297,6 +327,14 @@ class _State:
         if not pairs or (percents and self._is_rounded(series[pairs[0]], series[percents[0]])):
             return percents[0]
         return pairs[0]
+
+    def _expects_total(self) -> bool:
+        """Whether a percentage was seen lately, and not often enough to know whether it rises."""
+        return any(
+            not one.is_proven and not one.falls and self.count - one.seen[-1] < _LATELY
+            for one in self.series.values()
+            if one.newest.kind == "percent" and (one.rises or len(one.waiting) + one.repeats < _FEW)
+        )
 
     def _is_whole(self, steps: _Series, moving: _Series) -> bool:
         """Whether `steps`, which does not move, counts the parts of a job of which `moving` measures one."""
@@ -384,7 +422,7 @@ class Miner:
             series = self._growing[place] = _Series(first, falls=first.kind == "dots" and first.value > 2)
         for feature in features:
             if feature.value >= series.newest.value:
-                series.note(feature)
+                series.note(feature, is_drawn=True)
                 series.wait(Said(0, feature, pending, None))
         return [reading for _, reading in series.tell()] if series.is_proven and not series.falls else []
 

@@ -3,12 +3,13 @@
 from typing import Final
 
 NOT_PROGRESS: Final = frozenset(
-    "acc accuracy aligned average avg battery buffer busy cache compression confidence coverage covered cpu"
-    " cpus defect deflate deflated disk dropout duplicates duplication error errors fail failed faster"
-    " fragmentation free full gpu hit hits humidity identical identity idle iowait keys load loss lost mapped"
-    " mem memory miss misses overhead packet passed passing peak precision probability quality ram rate ratio recall"
-    " reduction reused saved saving savings score similar similarity skipped slower speedup stored swap sys"
-    " system tests throttled usage use used user util utilization variance volume wait".split()
+    "acc accuracy aligned attempt average avg battery buffer busy cache charge compression confidence"
+    " coverage covered cpu cpus defect deflate deflated disk dropout duplicates duplication elapsed error"
+    " errors fail failed faster fragmentation free full gpu hit hits humidity identical identity idle iowait"
+    " keys load loss lost mapped mem memory miss misses overhead packet passed passing peak precision"
+    " probability quality ram rate ratio recall reduction retries retry reused saved saving savings score"
+    " similar similarity skipped slower speedup stored swap sys system test_loss tests throttled try usage use"
+    " used user util utilization variance volume wait".split()
 )
 """Beside a percentage or a pair: it is a ratio, a load or a score."""
 
@@ -20,11 +21,11 @@ PROGRESS: Final = frozenset(
 """Beside a percentage: it is progress."""
 
 NOT_COUNT: Final = frozenset(
-    "age at average avg bitrate build cols cores cpu date delay depth duration elapsed error errors eta exit"
-    " fps id in inode input interval jobs level limit line load loss lr max mean memory min mode n_jobs node"
-    " offset pid port ppid priority proc process rank rate ratio retry revision rss run runtime score seed"
-    " size speed status stddev thread threads time timeout timestamp took total ts ttl uid used version wait"
-    " worker workers".split()
+    "age at attempt average avg bitrate build cols cores cpu date delay depth duration elapsed error errors"
+    " eta exit fps id in inode input interval jobs level limit line load loss lr max mean mem memory min mode"
+    " n_jobs node offset pid port ppid priority proc process rank rate ratio retry revision rss run runtime"
+    " score seed size speed status stddev thread threads time timeout timestamp took total try ts ttl uid"
+    " uptime used version wait warning warnings worker workers".split()
 )
 """Before a number: it is no count of what is done."""
 
@@ -48,3 +49,9 @@ STEPS: Final = frozenset(
     " step steps table tables task tasks track tracks video videos volume".split()
 )
 """Beside `3 of 10`: the parts of a job."""
+
+RATES: Final = frozenset("bps cps dps fps hps iops kbps mbps mops ops opm pps qps rpm rps tpm tps wps".split())
+"""After a number: so much in some time."""
+
+FRACTIONS: Final = frozenset("completion fraction progress".split())
+"""Before a number up to one: it is a share."""

@@ -26,7 +26,7 @@ def values(readings: Sequence[tuple[float | None, float | None]]) -> list[float 
         (["Step 1 of 4: apples", "Step 2 of 4: pears"], [(1, 4), (2, 4)]),
         (["0/ 64 a", "1/ 63 b", "40/ 24 c"], [(0, 64), (1, 64), (40, 64)]),
         (["scan 5 of 10", "scan 7 of 14", "scan 9 of 20", "scan 12 of 20"], [(9, 20), (12, 20)]),
-        (["copied 4.0 MB", "copied 8.0 MB"], [(4e6, None), (8e6, None)]),
+        (["copied 4.0 MB", "copied 8.0 MB", "copied 9.0 MB"], [(4e6, None), (8e6, None), (9e6, None)]),
         (["row 1", "row 2", "row 3", "row 4"], [(1, None), (2, None), (3, None), (4, None)]),
         (['{"p": 1, "progress": 0.1}', '{"p": 1, "progress": 0.2}', '{"p": 1, "progress": 0.4}'], None),
         (["[#    ]", "[##   ]", "[###  ]"], [(1, 5), (2, 5), (3, 5)]),
