@@ -251,6 +251,7 @@ class Rule(Model):
     stage: str | None = None
     message: TemplateText | None = None
     total: Total | None = None
+    start: StrictBool = False
     skip: StrictBool = False
 
 

@@ -96,7 +96,8 @@ class Scanner:
         return readings
 
     def _whole(self, stream: Stream, record: bytes, readings: list[Reading]) -> list[Reading]:
-        """Return the progress of the whole where `readings` are of one of several bars."""
+        """Return the progress of the whole where `readings` are of one of several bars; after a start, from zero."""
+        readings = [each for reading in readings for each in _from_zero(reading)]
         if not isinstance(record, Placed):
             return readings
         is_screen = self._splitters[stream].has_moved_up
@@ -107,6 +108,10 @@ class Scanner:
 
 def _listed(reading: Reading | None) -> list[Reading]:
     return [reading] if reading else []
+
+
+def _from_zero(reading: Reading) -> list[Reading]:
+    return [replace(reading, value=0.0), reading] if reading.is_first else [reading]
 
 
 def _without_last_number(pending: bytes) -> bytes:

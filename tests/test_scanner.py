@@ -69,3 +69,19 @@ def test_what_the_end_of_a_stream_ends_is_read() -> None:
     scanned.feed("stdout", b"99", 0.0)
     assert numbers(scanned.finish("stdout")) == (99, 100)
     assert scanned.finish("stdout") == []
+
+
+def test_after_a_start_zero_of_what_follows_is_told_first() -> None:
+    rules = [
+        {"pattern": "^connected", "start": True},
+        r"(?P<progress>\d+) of (?P<total>\d+)",
+        r"(?P<progress>\d+) so far",
+    ]
+    scanned = scanner(*rules)
+    assert scanned.feed("stdout", b"connected\n", 0.0) == []
+    told = [*scanned.feed("stdout", b"3 of 9\n", 0.1), *scanned.feed("stdout", b"4 of 9\n", 0.2)]
+    assert [(reading.value, reading.total) for reading in told] == [(0, 9), (3, 9), (4, 9)]
+    assert scanned.feed("stdout", b"connected\n", 0.3) == []
+    scanned.feed("stdout", b"5 so far", 0.4)
+    told = [*scanned.quiet("stdout"), *scanned.feed("stdout", b"\n", 0.5)]
+    assert [(reading.value, reading.total) for reading in told] == [(0, None), (5, None), (5, None)]
