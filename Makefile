@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROGRAMS := curl ffmpeg git rsync tar
+PROGRAMS := curl ffmpeg git pv rsync scp tar
+PACKAGE_scp := openssh-client
 
 .PHONY: demo test lint types unit bench format programs clean
 
@@ -36,8 +37,8 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 programs:
-	@missing=; for program in $(PROGRAMS); do \
-	    command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	@missing=; $(foreach program,$(PROGRAMS),command -v $(program) >/dev/null \
+	    || missing="$$missing $(or $(PACKAGE_$(program)),$(program))";) \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \

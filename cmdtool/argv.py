@@ -8,12 +8,13 @@ it: the barrier against that is a sandbox.
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, Protocol, TypeAlias
 
 from cmdtool.errors import ArgumentError, StartError
-from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Tool
+from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Terminal, Tool
+from cmdtool.programs import running_programs
 from cmdtool.template import Hole, Template
 from cmdtool.text import clean_line
 
@@ -29,6 +30,7 @@ _INHERITED: Final = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TERM", "TMPDIR", "SSH_AUTH_SOCK"),
     *("XDG_*", "*_PROXY", "*_proxy"),
 )
+_TERMINAL_TYPE: Final = "xterm-256color"
 
 Value: TypeAlias = str | tuple[str, ...]
 """The text of an argument that was given; an array has one text an item."""
@@ -60,6 +62,8 @@ class Invocation:
     env: Mapping[str, str]
     cwd: str
     stdin: bytes
+    terminal: Terminal | None = None
+    """What standard output and error are; pipes without one."""
 
 
 def build_invocation(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Invocation:
@@ -81,16 +85,17 @@ def build_invocation(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Re
     """
     values = _values(tool, arguments)
     stdin = _fill(tool.stdin, values) if tool.stdin else None
-    return _invocation(tool, tool, arguments, values, resolve, (stdin or "").encode())
+    invocation = _invocation(tool, tool, arguments, values, resolve)
+    return replace(invocation, stdin=(stdin or "").encode(), terminal=_terminal(tool))
 
 
 def build_count(tool: Tool, counted: Counted, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Invocation:
-    """Return what counts a total of `tool`: in the same environment and folder, with empty standard input.
+    """Return what counts a total of `tool`: in the same environment and folder, with empty standard input and pipes.
 
     Raises:
         ArgumentError, StartError: as `build_invocation`.
     """
-    return _invocation(tool, counted, arguments, _values(tool, arguments), resolve, b"")
+    return _invocation(tool, counted, arguments, _values(tool, arguments), resolve)
 
 
 def find_program(tool: Tool, resolve: Resolve, runs: Tool | Counted | None = None) -> str:
@@ -305,7 +310,6 @@ def _invocation(
     arguments: Mapping[str, JSONValue],
     values: Mapping[str, Value],
     resolve: Resolve,
-    stdin: bytes,
 ) -> Invocation:
     cwd = _folder(tool, values, resolve)
     _check_paths(tool, values, cwd, resolve)
@@ -318,7 +322,7 @@ def _invocation(
     line = _CommandLine(tool, arguments, values, size)
     for element in _elements(tool, runs):
         line.add(element, values)
-    return Invocation(_locate_program(tool, line.argv[0], resolve), tuple(line.argv), env, cwd, stdin)
+    return Invocation(_locate_program(tool, line.argv[0], resolve), tuple(line.argv), env, cwd, b"")
 
 
 def _locate_program(tool: Tool, program: str, resolve: Resolve) -> str:
@@ -398,6 +402,11 @@ def _environment(
     env = {name: text for name, text in resolve.environ.items() if any(fnmatchcase(name, glob) for glob in globs)}
     if path := _search_path(tool, resolve):
         env["PATH"] = path
+    if tool.pty:
+        # The server may have no terminal, and its size, if it is known, is another one's.
+        env["TERM"] = _TERMINAL_TYPE
+        env.pop("COLUMNS", None)
+        env.pop("LINES", None)
     # What was not given is unset, also where the inherited environment has a variable of that name.
     if arguments is not None:
         for name in tool.arguments:
@@ -406,6 +415,19 @@ def _environment(
     for name, template in tool.env.items():
         _set(env, name, _fill(template, values), template.holes)
     return env
+
+
+def _terminal(tool: Tool) -> Terminal | None:
+    """Return the tool's terminal, the controlling one being that of the stream on which its program looks for it.
+
+    A session has one, while standard output and error have a terminal each, to stay apart. Most programs only ask
+    whether a stream is a terminal. scp also asks whether it is in the foreground of its standard output, and pv before
+    1.8 in that of its standard error.
+    """
+    if tool.pty is None or "controlling" in tool.pty.model_fields_set:
+        return tool.pty
+    runs_pv = "pv" in running_programs([str(element) for element in _elements(tool, tool)])
+    return tool.pty.model_copy(update={"controlling": "stderr"}) if runs_pv else tool.pty
 
 
 def _set(env: dict[str, str], name: str, text: str | None, holes: Iterable[str]) -> None:

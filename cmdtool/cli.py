@@ -103,6 +103,9 @@ def run(
             "--progress", "-p", metavar="PARSER", help="Parser or pattern for a command after `--`.", show_default=False
         ),
     ] = None,
+    pty: Annotated[
+        bool, typer.Option("--pty", help="Run a command after `--` under a pseudo-terminal.", show_default=False)
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where, and stop.")] = False,
 ) -> None:
@@ -114,14 +117,15 @@ def run(
     if command is None:
         if tool is None:
             ctx.fail("name a tool, or a command after `--`")
-        if progress is not None:
-            ctx.fail("`--progress` is for a command after `--`; a tool says so in its manifest")
+        for option, is_given in (("--progress", progress is not None), ("--pty", pty)):
+            if is_given:
+                ctx.fail(f"`{option}` is for a command after `--`; a tool says so in its manifest")
         raise typer.Exit(run_tool(file or [], tool, arguments or [], options))
     if tool is not None or file:
         ctx.fail("a command after `--` needs neither a tool nor a manifest")
     if not command:
         ctx.fail("there is no command after `--`")
-    raise typer.Exit(run_command(command, progress, options))
+    raise typer.Exit(run_command(command, progress, pty, options))
 
 
 @app.command()

@@ -83,6 +83,13 @@ class _OrOne:
         return {"anyOf": [entries["items"], entries]}
 
 
+class _OrBoolean:
+    """`true` and `false` are accepted besides."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "boolean"}, handler(core)]}
+
+
 class _OrRules:
     """A list of rules is accepted in place of a mapping with that list."""
 
@@ -320,6 +327,20 @@ class ParserFile(Model):
 # --- tools -----------------------------------------------------------------------------------------------------------
 
 
+class Terminal(Model):
+    """What a command runs under: a pseudo-terminal for each of its streams, of one size in characters."""
+
+    columns: Annotated[StrictInt, Field(ge=1, le=1000)] = 80
+    rows: Annotated[StrictInt, Field(ge=1, le=1000)] = 24
+    controlling: Annotated[Stream, Field(description="The stream whose terminal is `/dev/tty`.")] = "stdout"
+
+
+def _terminal(value: object) -> object:
+    if isinstance(value, bool):
+        return Terminal() if value else None
+    return value
+
+
 class Output(Model):
     """What of a command's output the result holds; `limit` is in bytes, for both streams together."""
 
@@ -352,7 +373,7 @@ class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
     planned: ClassVar[frozenset[str]] = frozenset(
-        {"pty", "task", "limits", "sandbox", "confirm", "env_file", "keep_background", "ask"}
+        {"task", "limits", "sandbox", "confirm", "env_file", "keep_background", "ask"}
     )
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
@@ -364,6 +385,7 @@ class Defaults(Model):
     env: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], TemplateText] = {}
     cwd: TemplateText | None = None
     stdin: TemplateText | None = None
+    pty: Annotated[Terminal | None, BeforeValidator(_terminal), _OrBoolean()] = None
     timeout: Timeout = 6 * 3600.0
     idle_timeout: Timeout = None
     grace: Annotated[Duration, Field(le=30)] = 5.0

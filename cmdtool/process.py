@@ -4,22 +4,28 @@ It takes an `Invocation` and gives bytes and an exit. A `Supervisor` answers for
 process leads a session and a process group of its own, and all that is in them ends with it.
 """
 
+import errno
 import logging
+import marshal
 import os
 import signal
+import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Final
 
 import anyio
 import psutil
 
+from cmdtool import launch
 from cmdtool.argv import Invocation
 from cmdtool.errors import StartError
-from cmdtool.model import Stream
+from cmdtool.model import STREAMS, Stream, Terminal
+from cmdtool.pseudo_terminal import Responder, open_terminal
 
 logger = logging.getLogger(__name__)
 
@@ -55,25 +61,43 @@ def reset_signals() -> None:
 class Process:
     """A running command; made by `Supervisor.start`, ended by `Supervisor.end`."""
 
-    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
-        assert popen.stdout is not None
-        assert popen.stderr is not None
+    def __init__(
+        self, popen: subprocess.Popen[bytes], outputs: Mapping[Stream, IO[bytes]], terminal: Terminal | None
+    ) -> None:
         self._popen = popen
-        self._pipes: dict[Stream, IO[bytes]] = {"stdout": popen.stdout, "stderr": popen.stderr}
-        for pipe in self._pipes.values():
-            os.set_blocking(pipe.fileno(), False)
+        self._outputs = outputs
+        self._terminal = terminal
+        for output in outputs.values():
+            os.set_blocking(output.fileno(), False)
+        self._responders = {stream: Responder() for stream in outputs}
+        self.farewell = (signal.SIGTERM, signal.SIGCONT, *([signal.SIGHUP] if terminal else []))
+        """The signals that ask it to end: also the one of a terminal that goes away, if it has one."""
         self.session = popen.pid
         """The id of its session, of its process group, and its own."""
 
     async def read(self, stream: Stream) -> bytes:
         """Return the next block of output, at most 64 KiB; empty at end of file."""
-        fd = self._pipes[stream].fileno()
+        fd = self._outputs[stream].fileno()
         await anyio.lowlevel.checkpoint()  # a flood must not keep the event loop to itself
         while True:
             try:
-                return os.read(fd, BLOCK)
+                block = os.read(fd, BLOCK)
             except BlockingIOError:
                 await anyio.wait_readable(fd)
+            except OSError as exc:
+                if exc.errno == errno.EIO:  # the end of file of a terminal that nobody has open any more
+                    return b""
+                raise
+            else:
+                if self._terminal:
+                    self._respond(stream, block, self._terminal.controlling)
+                return block
+
+    def _respond(self, stream: Stream, block: bytes, controlling: Stream) -> None:
+        """Answer what the program asks its terminal. It reads that from the controlling one, whatever it wrote to."""
+        if answers := self._responders[stream].answers(block):
+            with suppress(OSError):  # it has read none of the answers so far, or has closed the terminal
+                os.write(self._outputs[controlling].fileno(), answers)
 
     async def exited(self) -> None:
         """Wait until the process has exited. It is not reaped yet, so its pid stays its own."""
@@ -102,9 +126,9 @@ class Process:
             return Exit(None, f"signal {-code}")
 
     def close(self) -> None:
-        """Close the pipes."""
-        for pipe in self._pipes.values():
-            pipe.close()
+        """Close its output; a terminal goes away."""
+        for output in self._outputs.values():
+            output.close()
 
     def members(self) -> list[int]:
         """Return the pids of the session that still run; zombies do not."""
@@ -148,24 +172,19 @@ class Supervisor:
     def start(self, invocation: Invocation) -> Process:
         """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
 
+        Its output goes to pipes, or to the terminals of the invocation, of which one is the session's own.
+
         Raises:
             StartError: the kernel refused; the message says why.
         """
         try:
             with _standard_input(invocation.stdin) as stdin:
-                popen = subprocess.Popen(
-                    invocation.argv,
-                    executable=invocation.program,
-                    cwd=invocation.cwd,
-                    env=dict(invocation.env),
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )
+                if invocation.terminal:
+                    process = _start_on_terminals(invocation, stdin, invocation.terminal)
+                else:
+                    process = _start_on_pipes(invocation, stdin)
         except OSError as exc:
             raise StartError(_why_not_started(invocation, exc)) from exc
-        process = Process(popen)
         self._running.add(process)
         return process
 
@@ -186,7 +205,8 @@ class Supervisor:
     async def end(self, process: Process, grace: float) -> Exit:
         """End the process and its session: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
 
-        Once begun it goes on to its end, whatever is cancelled. Its output can still be read afterwards.
+        Under a terminal it gets SIGHUP too, as when that goes away. Once begun it goes on to its end, whatever is
+        cancelled. Its output can still be read afterwards.
         """
         if process in self._running:
             with anyio.CancelScope(shield=True):
@@ -197,7 +217,7 @@ class Supervisor:
     async def _end_session(self, process: Process, grace: float) -> None:
         if not process.members():
             return
-        process.signal_all(signal.SIGTERM, signal.SIGCONT)
+        process.signal_all(*process.farewell)
         with self._grace_period(grace):
             await _until_empty(process)
         with anyio.move_on_after(_UNKILLABLE) as patience:
@@ -252,6 +272,69 @@ def _standard_input(text: bytes) -> Iterator[int | IO[bytes]]:
         file.write(text)
         file.seek(0)
         yield file
+
+
+def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Process:
+    popen = subprocess.Popen(
+        invocation.argv,
+        executable=invocation.program,
+        cwd=invocation.cwd,
+        env=dict(invocation.env),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert popen.stdout is not None
+    assert popen.stderr is not None
+    return Process(popen, {"stdout": popen.stdout, "stderr": popen.stderr}, None)
+
+
+def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal: Terminal) -> Process:
+    """Start a command with a pseudo-terminal for each stream, so that they stay apart; one is its controlling one.
+
+    What starts is `launch`, in this process's own environment; it becomes the command.
+    """
+    with ExitStack() as on_error, ExitStack() as always:
+        outputs: dict[Stream, IO[bytes]] = {}
+        ends: dict[Stream, IO[bytes]] = {}
+        for stream in STREAMS:
+            ours, theirs = open_terminal(terminal.columns, terminal.rows)
+            outputs[stream] = on_error.enter_context(open(ours, "rb", buffering=0))
+            ends[stream] = always.enter_context(open(theirs, "wb", buffering=0))
+        channel, launched = map(always.enter_context, socket.socketpair())
+        descriptors = {"stdout": 1, "stderr": 2}[terminal.controlling], launched.fileno()
+        popen = subprocess.Popen(
+            [sys.executable, "-I", "-S", launch.__file__, *map(str, descriptors)],
+            cwd=invocation.cwd,
+            stdin=stdin,
+            stdout=ends["stdout"],
+            stderr=ends["stderr"],
+            pass_fds=[launched.fileno()],
+            start_new_session=True,
+        )
+        launched.close()
+        _become(popen, channel, invocation)
+        on_error.pop_all()
+    return Process(popen, outputs, terminal)
+
+
+def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: Invocation) -> None:
+    """Tell `launch` what to become, and wait until it has.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    env = {os.fsencode(name): os.fsencode(text) for name, text in invocation.env.items()}
+    request = (os.fsencode(invocation.program), [*map(os.fsencode, invocation.argv)], env)
+    number = b""
+    with suppress(ConnectionError):  # it was killed already: that is then how the command has ended
+        channel.sendall(marshal.dumps(request))
+        channel.shutdown(socket.SHUT_WR)
+        number = channel.recv(16)
+    if number:
+        popen.wait()
+        raise OSError(int(number), os.strerror(int(number)))
 
 
 def _why_not_started(invocation: Invocation, exc: OSError) -> str:

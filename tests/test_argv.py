@@ -21,7 +21,7 @@ from cmdtool.argv import (
 )
 from cmdtool.errors import ArgumentError, StartError
 from cmdtool.host import LocalHost
-from cmdtool.model import Counted, JSONValue, Tool
+from cmdtool.model import Counted, JSONValue, Terminal, Tool
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 STRING = {"type": "string"}
@@ -513,3 +513,42 @@ def test_a_counting_command_obeys_the_leading_dash_rule() -> None:
         build_count(
             make_tool(["tool"], {"x": STRING}), Counted.model_validate({"command": "tool {x}"}), {"x": "-r"}, HOST
         )
+
+
+# --- terminals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_is_named_and_another_ones_size_is_not_passed_on() -> None:
+    host = FakeHost({"PATH": "/bin", "TERM": "dumb", "COLUMNS": "7", "LINES": "7"})
+    with_terminal = make_tool(["tool"], pty=True, inherit_env=("*",))
+    assert build(with_terminal, host).env == {"PATH": "/bin", "TERM": "xterm-256color"}
+    assert build(make_tool(["tool"], inherit_env=("*",)), host).env == host.environ
+    own = {"TERM": "vt100", "COLUMNS": "50"}
+    assert build(make_tool(["tool"], pty=True, env=own), host).env == {"PATH": "/bin", **own}
+
+
+def test_without_pty_there_is_no_terminal_and_a_count_never_has_one() -> None:
+    assert build(make_tool(["tool"])).terminal is None
+    assert build(make_tool(["tool"], pty={"columns": 120})).terminal == Terminal(columns=120)
+    assert build_count(make_tool(["tool"], pty=True), Counted(command=("tool",)), {}, HOST).terminal is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "controlling"),
+    [
+        ({"command": ["tool", "pv", "--pv "]}, "stdout"),
+        ({"command": ["/bin/pv", "x"]}, "stderr"),
+        ({"command": ["/bin/nice", "-n", "5", "pv", "x"]}, "stderr"),
+        ({"command": ["bash", "-c", "pv x > y"]}, "stderr"),
+        ({"shell": "scp pv host:"}, "stdout"),
+        ({"shell": "mpv x; echo pv"}, "stdout"),
+        ({"shell": "tar -c . |pv | zstd"}, "stderr"),
+        ({"shell": "set -e\n  pv x > y"}, "stderr"),
+        ({"shell": "pv x > y", "pty": {"controlling": "stdout"}}, "stdout"),
+    ],
+)
+def test_the_controlling_terminal_is_where_the_program_looks(keys: dict[str, Any], controlling: str) -> None:
+    host = FakeHost(programs=("/bin/tool", "/bin/bash", "/bin/nice", "/bin/pv"))
+    terminal = build(make_tool(**{"pty": True, **keys}), host).terminal
+    assert terminal is not None
+    assert terminal.controlling == controlling

@@ -134,6 +134,7 @@ def test_a_dry_run_shows_exactly_what_would_run_and_runs_nothing(folder: Path) -
         (["run"], "name a tool"),
         (["run", "--"], "there is no command"),
         (["run", "greet", "--", "ls"], "needs neither"),
+        (["run", "--pty", "greet", "name=x"], "`--pty` is for a command after `--`"),
     ],
 )
 def test_usage_errors_say_what_is_wrong_and_exit_with_2(folder: Path, words: list[str], message: str) -> None:
@@ -147,6 +148,17 @@ def test_any_command_runs_without_a_manifest(tmp_path: Path) -> None:
     ran = cmdtool("run", "--", "sh", "-c", "echo {x} $HOME; pwd; exit 5", cwd=tmp_path, env={"HOME": "/me"})
     assert ran.stdout == f"{{x}} /me\n{tmp_path}\n"
     assert ran.returncode == 5
+
+
+def test_a_command_gets_a_terminal_and_its_bytes_come_out_as_written(tmp_path: Path) -> None:
+    script = 'test -t 1 && test -t 2 && stty size < /dev/tty && printf "1\\r2\\n" >&2'
+    words = [*CMDTOOL, "run", "--pty", "--", "sh", "-c", script]
+    ran = subprocess.run(words, cwd=tmp_path, capture_output=True, timeout=30)  # text would not tell CR from LF
+    assert (ran.stdout, ran.stderr, ran.returncode) == (b"24 80\n", b"1\r2\n", 0)
+    shown = json.loads(cmdtool("run", "--pty", "--dry-run", "--json", "--", "ls", cwd=tmp_path).stdout)
+    assert shown["pty"] == {"columns": 80, "rows": 24, "controlling": "stdout"}
+    assert shown["env"]["TERM"] == "xterm-256color"
+    assert "24 rows" in cmdtool("run", "--pty", "--dry-run", "--", "ls", cwd=tmp_path).stdout
 
 
 def test_a_command_that_has_options_of_its_own_keeps_them(tmp_path: Path) -> None:

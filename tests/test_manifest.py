@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from cmdtool.errors import ArgumentError, ManifestError, StartError
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import Source, check, load, load_parser, manifest_schema, resolve_progress
-from cmdtool.model import Choice, Counted, Group, Manifest, Tool
+from cmdtool.model import Choice, Counted, Group, Manifest, Terminal, Tool
 from cmdtool.template import Template
 
 from .test_manifest_mistakes import HERE, MISTAKES
@@ -146,6 +146,18 @@ def test_defaults_give_way_to_a_tool_and_env_and_annotations_are_joined() -> Non
     assert (annotations.read_only, annotations.destructive, annotations.open_world) == (False, True, False)
     assert tools["copy"].annotations.open_world is False
     assert str(tools["copy"].env["MODE"]) == "fast"
+
+
+def test_a_terminal_is_a_switch_or_a_size_and_defaults_give_way() -> None:
+    tools = read(
+        "defaults: {pty: true}\ntools:\n"
+        "  a: {command: ls}\n  b: {command: ls, pty: false}\n  c: {command: ls, pty: {columns: 120, rows: 40}}\n"
+    ).tools
+    assert {name: tool.pty for name, tool in tools.items()} == {
+        "a": Terminal(columns=80, rows=24, controlling="stdout"),
+        "b": None,
+        "c": Terminal(columns=120, rows=40),
+    }
 
 
 def test_a_progress_holds_its_own_rules_and_then_its_parsers() -> None:

@@ -174,3 +174,17 @@ async def test_a_flood_leaves_memory_bounded() -> None:
     result = await run(tool(f"head -c {size} /dev/zero; head -c {size} /dev/zero | tr '\\0' x >&2"))
     assert result.left_out == 2 * size - 64 * 1024
     assert psutil.Process().memory_info().rss - before < 50_000_000
+
+
+async def test_under_a_terminal_lines_are_plain_and_the_streams_stay_apart() -> None:
+    script = "test -t 1 && test -t 2; printf 'one\\r\\ntwo\\n'; printf '1%%\\r2%%\\n' >&2; exit 3"
+    result = await run(tool(script, pty=True))
+    assert (result.stdout.text, result.stderr.text) == ("one\ntwo\n", "2%\n")
+    assert (result.success, result.outcome) == (False, "exit status 3")
+
+
+async def test_a_time_limit_ends_a_command_under_a_terminal() -> None:
+    result = await run(tool("echo started; sleep 300", pty=True, timeout="300ms"))
+    assert result.ended_by == "timeout"
+    assert result.exit is not None
+    assert result.exit.signal in ("SIGTERM", "SIGHUP")

@@ -64,13 +64,18 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     return _run(tool, arguments, options)
 
 
-def run_command(words: Sequence[str], progress: str | None, options: Options) -> int:
-    """Run any command line, in the caller's folder and environment; return the exit status."""
+def run_command(words: Sequence[str], progress: str | None, pty: bool, options: Options) -> int:
+    """Run any command line, in the caller's folder and environment, and with `pty` under a terminal of its own.
+
+    Returns:
+        The exit status.
+    """
     tool = Tool.model_validate(
         {
             "name": os.path.basename(words[0]),
             "command": [Template((word,)) for word in words],
             "timeout": "none",
+            "pty": pty,
             "progress": resolve_progress(progress or AUTO, builtin_parsers()),
             "folder": os.getcwd(),
             "inherit_env": ("*",),
@@ -291,6 +296,7 @@ def _show_call(call: Call, options: Options) -> None:
             "cwd": invocation.cwd,
             "env": dict(invocation.env),
             "stdin": invocation.stdin.decode("utf-8"),
+            "pty": invocation.terminal and invocation.terminal.model_dump(),
         }
         sys.stdout.write(json.dumps(facts, ensure_ascii=False) + "\n")
         return
@@ -299,6 +305,9 @@ def _show_call(call: Call, options: Options) -> None:
     write(f"argv:    {shlex.join(invocation.argv)}\n")
     write(f"folder:  {invocation.cwd}\n")
     write(f"stdin:   {len(invocation.stdin)} bytes\n" if invocation.stdin else "stdin:   empty\n")
+    if invocation.terminal:
+        terminal = invocation.terminal
+        write(f"pty:     {terminal.columns} columns, {terminal.rows} rows, {terminal.controlling} is controlling\n")
     write("environment:\n")
     for name, value in sorted(invocation.env.items()):
         write(f"  {name}={value}\n")
