@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PROGRAMS := curl ffmpeg git pv rsync scp tar
 PACKAGE_scp := openssh-client
 
-.PHONY: demo test lint types unit bench format programs clean
+.PHONY: demo test lint types unit score bench format programs clean
 
 demo: $(VENV)/installed programs
 	$(BIN)/python examples/client.py
@@ -21,6 +21,9 @@ types: $(VENV)/installed
 
 unit: $(VENV)/installed programs
 	$(BIN)/pytest -n auto
+
+score: $(VENV)/installed
+	$(BIN)/python -m tests.recordings.readers
 
 bench: $(VENV)/installed
 	$(BIN)/python bench/overhead.py

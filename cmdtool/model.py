@@ -258,6 +258,7 @@ class Rule(Model):
     stage: str | None = None
     message: TemplateText | None = None
     total: Total | None = None
+    start: StrictBool = False
     skip: StrictBool = False
 
 

@@ -33,6 +33,8 @@ class Reading:
     stage: str | None
     row: int | None = None
     """The row of the screen it was drawn on, where a program draws on several."""
+    is_first: bool = field(default=False, compare=False)
+    """Whether it is the first after a start: before it, nothing was done of the same total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class _Rule:
     stage: str | None
     message: Template | None
     total: float | Counted | None
+    start: bool
     skip: bool
     counts: bool
     """Whether each match adds to the progress: its `increment`, or one where nothing else is read or set."""
@@ -81,6 +84,7 @@ class _State:
     total: float | Counted | None = None
     remaining: float | None = None
     percent: float | None = None
+    is_at_start: bool = False
     percent_is_newer: bool = False
     remaining_is_newer: bool = False
     message: str | None = None
@@ -93,11 +97,20 @@ class _State:
         other.texts = dict(self.texts)
         return other
 
+    def start(self) -> None:
+        """Begin anew, with nothing read."""
+        self.is_at_start = True
+        self.stage = None
+        self._forget()
+
     def enter(self, stage: str) -> None:
         """Make `stage` the current one; a new one starts with nothing read."""
         if self.stage is not None and stage_key(stage) == stage_key(self.stage):
             return
         self.stage = stage
+        self._forget()
+
+    def _forget(self) -> None:
         self.progress = self.total = self.remaining = self.percent = None
         for name in _CLEARED_BY_A_STAGE:
             self.texts.pop(name, None)
@@ -155,13 +168,17 @@ class Reader:
         has_read = False
         for record, hits in self._select(stream, records) if records else ():
             has_read |= self._apply(self._state, record, hits)
-        return self._reading(self._state) if has_read else None
+        return self._told(self._reading(self._state)) if has_read else None
 
     def preview(self, stream: Stream, pending: bytes) -> Reading | None:
         """Return what `feed` would if the record `pending` ended here; the state stays as it is."""
         hits = self._read(stream, pending)
         state = self._state.copy()
-        return self._reading(state) if hits and self._apply(state, pending, hits) else None
+        return self._told(self._reading(state)) if hits and self._apply(state, pending, hits) else None
+
+    def _told(self, reading: Reading) -> Reading:
+        self._state.is_at_start &= not reading.is_first
+        return reading
 
     def explain(self, stream: Stream, record: bytes) -> list[Match]:
         """Return what each rule matches in `record`, in order, up to one that skips it; the state stays as it is."""
@@ -183,13 +200,14 @@ class Reader:
 
     def _compile(self, rule: Rule) -> _Rule:
         pattern = compile_pattern(rule.pattern)
-        is_bare = not (pattern.groups or rule.stage or rule.total or rule.skip)
+        is_bare = not (pattern.groups or rule.stage or rule.total or rule.start or rule.skip)
         return _Rule(
             pattern=pattern,
             stream=rule.stream,
             stage=clean_line(rule.stage or "") or None,
             message=rule.message,
             total=self._resolve_total(rule.total),
+            start=rule.start,
             skip=rule.skip,
             counts=is_bare or "increment" in pattern.names,
         )
@@ -220,6 +238,8 @@ class Reader:
     def _apply(self, state: _State, record: bytes, hits: Sequence[_Hit]) -> bool:
         """Change `state` to what it is after a record; return whether something in it was read."""
         has_read = False
+        if any(hit.rule.start for hit in hits):
+            state.start()
         stage = next((hit.stage for hit in reversed(hits) if hit.stage), None)
         if stage:
             state.enter(stage)
@@ -265,7 +285,8 @@ class Reader:
         elif value is not None and total is not None:
             value = min(value, total)
         message = state.message or state.stage or clean_line(state.record.decode(errors="replace"))
-        return Reading(value, total, message or None, state.stage)
+        is_first = state.is_at_start and value is not None
+        return Reading(value, total, message or None, state.stage, is_first=is_first)
 
     def _known_total(self, state: _State) -> float | None:
         total = self._number(state.total)
@@ -303,9 +324,9 @@ class Reader:
 
 
 def _order_matters(rules: Sequence[_Rule]) -> bool:
-    """Whether what one rule sets depends on when another matched: by a change of stage, or in a message template."""
+    """Whether what one rule sets depends on when another matched: by a start or a stage, or in a message template."""
     for rule in rules:
-        if rule.sets_stage:
+        if rule.sets_stage or rule.start:
             return True
         if rule.message is not None:
             others = (other.pattern.names for other in rules if other is not rule)

@@ -15,10 +15,22 @@ from cmdtool.suggest import Finding
 QUIET: Final = 0.02
 """Seconds without output after which a record is read though its end has not come."""
 
-GLANCE: Final = 0.05
-"""Seconds between two looks at a record that keeps growing, such as a row of dots."""
+LOOKS: Final = 200.0
+"""Looks a second at a record that keeps growing, such as a row of dots; what is not used is saved up."""
 
-_DIGIT: Final = re.compile(rb"\d")
+SAVED: Final = 32.0
+"""Looks that can be saved up. A longer record costs more of them, one for each `STRETCH` bytes."""
+
+STRETCH: Final = 256
+
+_OPEN_END: Final = re.compile(rb"\d[\d,:]*(?:\.\d*)?(?:[A-Za-z%/]{1,8}[\d.,:]*)*\Z")
+"""A number, with its unit or as part of one, that may go on."""
+
+_MARKS: Final = b".."
+"""What no number goes on with, and a row of marks does: `0...10...20`."""
+
+_PIECES: Final = 3
+"""Blocks of a growing record from which on it is looked at: what comes in two writes is read as one."""
 
 
 class Scanner:
@@ -26,7 +38,7 @@ class Scanner:
 
     A number at the end of a block may go on in the next one. So a growing record is read whole only after `QUIET`
     seconds, which whoever feeds the scanner must watch for, or at its end. While it grows without such a pause, it is
-    read every `GLANCE` seconds without the word at its end, if that holds a digit.
+    read now and then, without a number at its end.
     """
 
     def __init__(self, spec: Progress, arguments: Mapping[str, str], known: Known = NOTHING_KNOWN) -> None:
@@ -35,7 +47,10 @@ class Scanner:
         self._detector = Detector(known, arguments) if spec.detects else None
         self._bars = Bars()
         self._splitters = {stream: RecordSplitter() for stream in STREAMS}
-        self._unread_since: dict[Stream, float] = {}
+        self._unread: set[Stream] = set()
+        self._blocks = dict.fromkeys(STREAMS, 0)
+        self._looks = SAVED
+        self._looked_at = 0.0
         self.last_record = b""
 
     @property
@@ -53,29 +68,49 @@ class Scanner:
 
     def awaits_quiet(self, stream: Stream) -> bool:
         """Whether there is a growing record that `quiet` would read."""
-        return stream in self._unread_since
+        return stream in self._unread
 
     def feed(self, stream: Stream, block: bytes, now: float) -> list[Reading]:
         """Take the next block; return what is read now, the newest last, nothing if no rule read anything in it."""
         splitter = self._splitters[stream]
+        readings = self._number_before(stream, block, now)
         records = splitter.feed(block)
         if records:
-            self._unread_since.pop(stream, None)
-        readings = self._read(stream, records)
-        if splitter.pending and now >= self._unread_since.setdefault(stream, now) + GLANCE:
-            self._unread_since[stream] = now
-            readings += self._preview(stream, _without_last_number(splitter.pending))
+            self._unread.discard(stream)
+            self._blocks[stream] = 0
+        readings += self._read(stream, records)
+        if pending := splitter.pending:
+            self._unread.add(stream)
+            self._blocks[stream] += 1
+            if self._blocks[stream] >= _PIECES and self._may_look(1 + len(pending) // STRETCH, now):
+                readings += self._preview(stream, pending, _OPEN_END.sub(b"", pending))
         return readings
 
     def quiet(self, stream: Stream) -> list[Reading]:
         """Read the growing record as it stands: nothing has come for `QUIET` seconds."""
-        self._unread_since.pop(stream, None)
-        return self._preview(stream, self._splitters[stream].pending)
+        self._unread.discard(stream)
+        pending = self._splitters[stream].pending
+        return self._preview(stream, pending, pending)
 
     def finish(self, stream: Stream) -> list[Reading]:
         """Read what the end of the stream ends."""
-        self._unread_since.pop(stream, None)
+        self._unread.discard(stream)
         return self._read(stream, self._splitters[stream].finish())
+
+    def _number_before(self, stream: Stream, block: bytes, now: float) -> list[Reading]:
+        """Read the number at the end of a growing record if `block` shows that it was whole, and the record goes on."""
+        pending = self._splitters[stream].pending
+        if stream not in self._unread or not block.startswith(_MARKS) or not _OPEN_END.search(pending):
+            return []
+        return self._preview(stream, pending, pending) if self._may_look(1 + len(pending) // STRETCH, now) else []
+
+    def _may_look(self, cost: int, now: float) -> bool:
+        """Whether a growing record may be looked at now; it is paid for then."""
+        self._looks = min(self._looks + LOOKS * (now - self._looked_at), SAVED)
+        self._looked_at = now
+        may = self._looks >= cost
+        self._looks -= cost * may
+        return may
 
     def _read(self, stream: Stream, records: list[bytes]) -> list[Reading]:
         if not records:
@@ -85,13 +120,14 @@ class Scanner:
             return self._whole(stream, records[-1], self._feed(stream, records))
         return [reading for record in records for reading in self._whole(stream, record, self._feed(stream, [record]))]
 
-    def _preview(self, stream: Stream, pending: bytes) -> list[Reading]:
-        if not pending:
+    def _preview(self, stream: Stream, pending: bytes, text: bytes) -> list[Reading]:
+        """Read `text`, which is the growing record or what of it cannot change any more."""
+        if not text:
             return []
         self.last_record = pending
-        readings = _listed(self._reader.preview(stream, pending))
+        readings = _listed(self._reader.preview(stream, text))
         if self._detector and not readings:
-            readings = self._detector.preview(stream, pending, is_screen=self._splitters[stream].has_moved_up)
+            readings = self._detector.preview(stream, text, is_screen=self._splitters[stream].has_moved_up)
         return self._whole(stream, pending, readings)
 
     def _feed(self, stream: Stream, records: list[bytes]) -> list[Reading]:
@@ -101,19 +137,24 @@ class Scanner:
         return readings
 
     def _whole(self, stream: Stream, record: bytes, readings: list[Reading]) -> list[Reading]:
-        """Return the progress of the whole where `readings` are of one of several bars."""
+        """Return the progress of the whole where `readings` are of one of several bars; after a start, from zero."""
+        readings = [each for reading in readings for each in _from_zero(reading)]
         if not isinstance(record, Placed):
             return readings
         is_screen = self._splitters[stream].has_moved_up
-        placed = [reading if reading.row is not None else replace(reading, row=record.row) for reading in readings]
+        placed = [replace(reading, row=record.row) if _is_bar(reading) else reading for reading in readings]
         wholes = [self._bars.take(reading, is_screen=is_screen) for reading in placed]
         return [whole for whole in wholes if whole is not None]
+
+
+def _is_bar(reading: Reading) -> bool:
+    """Whether a reading is of a bar that is drawn on the same row as its record; a bare count is of the whole run."""
+    return reading.row is None and reading.total is not None
 
 
 def _listed(reading: Reading | None) -> list[Reading]:
     return [reading] if reading else []
 
 
-def _without_last_number(pending: bytes) -> bytes:
-    start = pending.rfind(b" ") + 1
-    return pending[:start] if _DIGIT.search(pending, start) else pending
+def _from_zero(reading: Reading) -> list[Reading]:
+    return [replace(reading, value=0.0), reading] if reading.is_first else [reading]

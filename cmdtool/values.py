@@ -11,7 +11,7 @@ _BINARY: Final = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1
 _DECIMAL: Final = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(i?)(b?)|b(?:ytes)?)?", re.ASCII | re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?) {0,3}(?:([kmgtp])(i?)(b?)|b(?:ytes)?)?", re.ASCII | re.IGNORECASE)
 _SPAN: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[dhms])(?: (?=\d))?)+", re.ASCII)
 _SPAN_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
 _CLOCK: Final = re.compile(r"(?:(\d+):)?(\d+):(\d\d(?:\.\d+)?)", re.ASCII)

@@ -1,6 +1,7 @@
 """README and docs: what they show works, and nothing that a person can write or type is missing from them.
 
-The help texts in `docs/commands.md` are the program's own; `python -m tests.test_docs` writes them anew.
+The help texts in `docs/commands.md` are the program's own, and `docs/parsers.md` is made of the parsers' files;
+`python -m tests.test_docs` writes both anew.
 """
 
 import json
@@ -25,7 +26,7 @@ from cmdtool.model import Model
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 MANIFEST = ROOT / "docs" / "manifest.md"
-PROGRESS = ROOT / "docs" / "progress.md"
+PARSERS = ROOT / "docs" / "parsers.md"
 COMMANDS = ROOT / "docs" / "commands.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 DESIGN = ROOT / "docs" / "design.md"
@@ -223,18 +224,49 @@ def test_every_key_that_is_refused_for_now_is_named() -> None:
     assert set(re.findall(r"`(\w+)`", below)) - {"output"} == planned
 
 
-def test_every_parser_has_a_heading_and_a_row_in_the_readme() -> None:
-    assert list(builtin_parsers()) == [name.strip("`") for name in headings_below(PROGRESS, "Built-in parsers")]
-    assert set(re.findall(r"^\| `(\w+)` \|", README.read_text("utf-8"), re.MULTILINE)) == set(builtin_parsers())
-    for name in builtin_parsers():
-        below = sections(PROGRESS, 3)[f"`{name}`"]
-        hint = builtin_parser(name).hint or ""
-        for option in re.findall(r"(?<!\S)--?[a-z][\w=-]*", hint):
-            assert option in below, f"{name}: {option}"
+def test_the_page_of_parsers_lists_the_library() -> None:
+    assert PARSERS.read_text("utf-8") == parsers_page(), "write it anew: python -m tests.test_docs"
 
 
-def headings_below(page: Path, section: str) -> list[str]:
-    return re.findall(r"^### (.+)$", sections(page, 2)[section], re.MULTILINE)
+def test_the_parsers_that_the_readme_names_are_there() -> None:
+    table = sections(README, 2)["rsync, ffmpeg and other programs"]
+    named = set(re.findall(r"`([\w-]+)`", "".join(re.findall(r"^\| .*$", table, re.MULTILINE))))
+    assert len(named) > 40
+    assert named <= set(builtin_parsers())
+
+
+PARSERS_INTRODUCTION = """\
+# Built-in parsers
+
+A parser reads what one program prints. `progress: NAME` uses it, and so does `cmdtool run -p NAME -- COMMAND`. Each is
+a YAML file in [cmdtool/parsers](../cmdtool/parsers), in the same form as your own: some facts, then `rules`, and
+`stages` where the program has them. [How progress is read](progress.md) tells what the rules mean.
+
+A program in the second column is one that the parser is for; where there is none, it is for what a library prints.
+Many programs print less, or nothing, into a pipe: where the fourth column is not empty, one of the things in it makes
+them speak.
+
+| parser | programs | reads | needs | hint |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def parsers_page() -> str:
+    """Return `docs/parsers.md` as it has to be."""
+    return PARSERS_INTRODUCTION + "".join(parser_row(name) for name in builtin_parsers())
+
+
+def parser_row(name: str) -> str:
+    parser = builtin_parser(name)
+    options = [f"`{need}`" for need in parser.needs if need != "pty"] + ["a terminal"] * ("pty" in parser.needs)
+    needs = " or ".join(filter(None, [", ".join(options[:-1]), *options[-1:]]))
+    cells = [f"`{name}`", ", ".join(parser.matches), with_code(parser.about), needs, with_code(parser.hint or "")]
+    return "".join(f"| {cell}".rstrip() + " " for cell in (cell.replace("|", "\\|") for cell in cells)) + "|\n"
+
+
+def with_code(text: str) -> str:
+    """Return `text` with its options and examples of output marked as code."""
+    return re.sub(r"(?<![^\s(])(--?[A-Za-z#][\w=.:-]*[\w#]|-[\w#]|[\d.]+\w*(?: ?/ ?|\.{3})[\d.]+\w*)", r"`\1`", text)
 
 
 def test_every_subcommand_has_a_heading() -> None:
@@ -273,13 +305,6 @@ def write_help(folder: Path) -> None:
     COMMANDS.write_text(text, "utf-8")
 
 
-if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as name:
-        write_help(Path(name))
-
-
 def test_the_design_page_has_a_row_for_every_module() -> None:
     package = ROOT / "cmdtool"
     modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
@@ -288,3 +313,11 @@ def test_the_design_page_has_a_row_for_every_module() -> None:
         re.findall(r"`([\w/*.]+)`", "\n".join(re.findall(r"^\| (.*?) \|", DESIGN.read_text(), flags=re.MULTILINE)))
     )
     assert modules | folders <= described | {"parsers/"}
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as name:
+        write_help(Path(name))
+    PARSERS.write_text(parsers_page(), "utf-8")

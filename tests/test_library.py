@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmdtool.library import builtin_parser, builtin_parsers
+from cmdtool.library import builtin_parser, builtin_parsers, known_programs
 from cmdtool.patterns import compile_pattern
 from cmdtool.readings import Reader
 
@@ -35,3 +35,9 @@ def test_a_parser_that_is_not_there_is_not_looked_for_in_files() -> None:
     with pytest.raises(KeyError):
         parsers["../parsers/rsync"]
     assert len(parsers) == len(list(parsers))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parser_is_found_by_each_program_that_it_matches(name: str) -> None:
+    for program in builtin_parser(name).matches:
+        assert known_programs([program]).parsers == {name: builtin_parsers()[name]}
