@@ -30,7 +30,7 @@ class _Library(Mapping[str, ProgressSpec]):
         if name not in self._names:
             raise KeyError(name)
         parser = builtin_parser(name)
-        return ProgressSpec(rules=parser.rules, stages=parser.stages)
+        return ProgressSpec(rules=parser.rules, stages=parser.stages, bars=parser.bars)
 
     def __contains__(self, name: object) -> bool:
         return name in self._names

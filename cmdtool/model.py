@@ -289,6 +289,7 @@ class ProgressSpec(Model):
     rules: Rules = ()
     stages: Stages | None = None
     total: Total | None = None
+    bars: Annotated[StrictBool, Field(description="The records are bars, and several may be drawn at once.")] = False
     interval: Annotated[Duration, Field(ge=0.1)] = 0.1
     heartbeat: Duration = 10.0
 
@@ -322,6 +323,7 @@ class ParserFile(Model):
     """Whether it runs other programs, whose output `auto` reads where the rules read nothing."""
     rules: Rules
     stages: Stages | None = None
+    bars: StrictBool = False
 
 
 # --- tools -----------------------------------------------------------------------------------------------------------

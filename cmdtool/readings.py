@@ -5,6 +5,7 @@ are as the program printed them, for one stage; `progress.py` puts stages onto o
 """
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from cmdtool.model import Counted, ProgressSpec, Rule, Stream
 from cmdtool.patterns import FIELDS, NUMBERS, Pattern, compile_pattern
+from cmdtool.records import Placed
 from cmdtool.template import Template
 from cmdtool.text import clean_line
 from cmdtool.values import parse_number, stage_key
@@ -148,6 +150,7 @@ class Reader:
         self._fallback = self._resolve_total(spec.total)
         self._counts: dict[Counted, float] = {}
         self._order_matters = _order_matters(self._rules)
+        self._bars = spec.bars
         self._state = _State()
 
     @property
@@ -168,16 +171,18 @@ class Reader:
         has_read = False
         for record, hits in self._select(stream, records) if records else ():
             has_read |= self._apply(self._state, record, hits)
-        return self._told(self._reading(self._state)) if has_read else None
+        return self._told(self._reading(self._state), records[-1]) if has_read else None
 
     def preview(self, stream: Stream, pending: bytes) -> Reading | None:
         """Return what `feed` would if the record `pending` ended here; the state stays as it is."""
         hits = self._read(stream, pending)
         state = self._state.copy()
-        return self._told(self._reading(state)) if hits and self._apply(state, pending, hits) else None
+        return self._told(self._reading(state), pending) if hits and self._apply(state, pending, hits) else None
 
-    def _told(self, reading: Reading) -> Reading:
+    def _told(self, reading: Reading, record: bytes) -> Reading:
         self._state.is_at_start &= not reading.is_first
+        if self._bars and reading.total is not None and isinstance(record, Placed):
+            return dataclasses.replace(reading, row=record.row)
         return reading
 
     def explain(self, stream: Stream, record: bytes) -> list[Match]:

@@ -83,7 +83,7 @@ class Scanner:
             self._unread.add(stream)
             self._blocks[stream] += 1
             if self._blocks[stream] >= _PIECES and self._may_look(1 + len(pending) // STRETCH, now):
-                readings += self._preview(stream, pending, _OPEN_END.sub(b"", pending))
+                readings += self._preview(stream, pending, _without_open_end(pending))
         return readings
 
     def quiet(self, stream: Stream) -> list[Reading]:
@@ -117,8 +117,8 @@ class Scanner:
             return []
         self.last_record = records[-1]
         if not self._splitters[stream].has_moved_up:
-            return self._whole(stream, records[-1], self._feed(stream, records))
-        return [reading for record in records for reading in self._whole(stream, record, self._feed(stream, [record]))]
+            return self._whole(stream, self._feed(stream, records))
+        return [reading for record in records for reading in self._whole(stream, self._feed(stream, [record]))]
 
     def _preview(self, stream: Stream, pending: bytes, text: bytes) -> list[Reading]:
         """Read `text`, which is the growing record or what of it cannot change any more."""
@@ -128,7 +128,7 @@ class Scanner:
         readings = _listed(self._reader.preview(stream, text))
         if self._detector and not readings:
             readings = self._detector.preview(stream, text, is_screen=self._splitters[stream].has_moved_up)
-        return self._whole(stream, pending, readings)
+        return self._whole(stream, readings)
 
     def _feed(self, stream: Stream, records: list[bytes]) -> list[Reading]:
         readings = _listed(self._reader.feed(stream, records))
@@ -136,20 +136,17 @@ class Scanner:
             return self._detector.feed(stream, records, is_screen=self._splitters[stream].has_moved_up)
         return readings
 
-    def _whole(self, stream: Stream, record: bytes, readings: list[Reading]) -> list[Reading]:
+    def _whole(self, stream: Stream, readings: list[Reading]) -> list[Reading]:
         """Return the progress of the whole where `readings` are of one of several bars; after a start, from zero."""
         readings = [each for reading in readings for each in _from_zero(reading)]
-        if not isinstance(record, Placed):
-            return readings
         is_screen = self._splitters[stream].has_moved_up
-        placed = [replace(reading, row=record.row) if _is_bar(reading) else reading for reading in readings]
-        wholes = [self._bars.take(reading, is_screen=is_screen) for reading in placed]
+        wholes = [self._bars.take(reading, is_screen=is_screen) for reading in readings]
         return [whole for whole in wholes if whole is not None]
 
 
-def _is_bar(reading: Reading) -> bool:
-    """Whether a reading is of a bar that is drawn on the same row as its record; a bare count is of the whole run."""
-    return reading.row is None and reading.total is not None
+def _without_open_end(pending: bytes) -> bytes:
+    text = _OPEN_END.sub(b"", pending)
+    return Placed.at(pending.row, text) if isinstance(pending, Placed) else text
 
 
 def _listed(reading: Reading | None) -> list[Reading]:

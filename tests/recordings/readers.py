@@ -40,7 +40,12 @@ def parser_name(recording: Recording) -> str | None:
 def named(recording: Recording) -> Prediction:
     """Read by the parser of the program; what has none shows no progress."""
     name = parser_name(recording)
-    return _read(recording, Progress.model_validate(dict(builtin_parsers()[name])) if name else Progress())
+    return read_by(name, recording) if name else []
+
+
+def read_by(name: str, recording: Recording) -> Prediction:
+    """Read by a built-in parser."""
+    return _read(recording, Progress.model_validate(dict(builtin_parsers()[name])))
 
 
 def auto(recording: Recording) -> Prediction:
