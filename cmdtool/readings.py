@@ -7,6 +7,7 @@ are as the program printed them, for one stage; `progress.py` puts stages onto o
 import copy
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from cmdtool.values import parse_number, stage_key
 _VALUES: Final = frozenset({"progress", "remaining", "increment"})
 """Fields that say how far, and with a known total are rivals of `percent`."""
 
+_UNIT: Final = re.compile(r" *[kKMGTP]i?B?$")
 _CLEARED_BY_A_STAGE: Final = ("progress", "total", "percent", "remaining")
 
 
@@ -362,7 +364,16 @@ def _hit(rule: _Rule, matches: Sequence[Any]) -> _Hit:
     if rule.counts and not rule.pattern.groups:
         # A pattern that also matches nothing, as `.*` does at the end of each record, counts what it matched.
         numbers["increment"] = float(sum(match.end() > match.start() for match in matches) or 1)
+    if numbers.keys() >= {"progress", "total"}:
+        numbers["progress"] = _with_unit_of(texts["total"], texts["progress"], numbers)
     return _Hit(rule, numbers, texts)
+
+
+def _with_unit_of(total: str, progress: str, numbers: Mapping[str, float]) -> float:
+    """Return the progress of a pair: in `0.5/5.2 MB` the unit is that of both."""
+    unit = _UNIT.search(total)
+    shared = parse_number(progress + unit[0]) if unit and progress[-1:].isdigit() else None
+    return shared if shared is not None and shared <= numbers["total"] else numbers["progress"]
 
 
 def _text(match: Any, group: int) -> str | None:

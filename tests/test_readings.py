@@ -351,3 +351,13 @@ def test_a_record_is_explained_rule_by_rule_and_nothing_changes() -> None:
     assert [(match.skips, match.fields) for match in skipped] == [(True, {})]
     assert reader.explain("stdout", b"none") == []
     assert reader.feed("stdout", [b"none"]) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "value", "total"),
+    [("0.5/5.2 MB", 0.5e6, 5.2e6), ("0.5M/5.2M", 0.5 * 2**20, 5.2 * 2**20), ("512/1K", 512, 1024), ("3/12", 3, 12)],
+)
+def test_the_unit_of_a_total_is_that_of_a_progress_without_one(record: str, value: float, total: float) -> None:
+    reading = last(reader(r"(?P<progress>[\d.]+[kKM]?)/(?P<total>[\d.]+(?: ?[kKM]B?)?)"), record)
+    assert reading.value == pytest.approx(value)
+    assert reading.total == pytest.approx(total)

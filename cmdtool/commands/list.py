@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cmdtool.commands.files import read_manifest
+from cmdtool.library import builtin_parser, known_programs
 from cmdtool.model import Argument, Tool
+from cmdtool.needs import silent_without, tool_commands
 
 
 def list_tools(paths: Sequence[Path]) -> int:
@@ -31,4 +33,11 @@ def _show_argument(name: str, argument: Argument) -> str:
 def show_progress(tool: Tool) -> str:
     """Return how a tool's progress is read."""
     patterns = ", ".join(rule.pattern for rule in tool.progress.rules)
-    return tool.progress.parser or patterns or "signs of life only"
+    if not tool.progress.detects:
+        return tool.progress.parser or patterns or "signs of life only"
+    commands = tool_commands(tool)
+    known = dict.fromkeys(name for words in commands for name in known_programs(words).parsers)
+    shown = ", ".join(filter(None, (patterns, "auto"))) + (f" ({', '.join(known)})" if known else "")
+    silent = [silent_without(builtin_parser(name), commands, has_terminal=tool.pty is not None) for name in known]
+    needs = " or ".join(dict.fromkeys(need for missing in silent for need in missing))
+    return f"{shown}, silent without {needs}" if needs else shown
