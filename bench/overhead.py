@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cmdtool.host import LocalHost
+from cmdtool.library import builtin_parsers
+from cmdtool.manifest import resolve_progress
 from cmdtool.model import Tool
 from cmdtool.process import Supervisor
 from cmdtool.progress import Update
@@ -38,7 +40,7 @@ class Nowhere:
 
 def tool(command: list[str], progress: str) -> Tool:
     fixed = {"name": "bench", "folder": "/"}
-    return Tool.model_validate({"command": command, "progress": progress, **fixed})
+    return Tool.model_validate({"command": command, "progress": resolve_progress(progress, builtin_parsers()), **fixed})
 
 
 def bare_start() -> None:
@@ -79,8 +81,12 @@ def best_of(rounds: int, *candidates: Callable[[], None]) -> list[float]:
 def main(rounds: int) -> None:
     size = LINES * len(PRINT_LINES[2].split("'")[1] + "\n") / 1e6
     start, our_start = best_of(rounds, bare_start, ours(["true"], "no match", STARTS))
-    read, matching, silent = best_of(
-        rounds, bare_read, ours(PRINT_LINES, r"(\d+)%"), ours(PRINT_LINES, r"step (\d+) of (\d+)")
+    read, matching, silent, mined = best_of(
+        rounds,
+        bare_read,
+        ours(PRINT_LINES, r"(\d+)%"),
+        ours(PRINT_LINES, r"step (\d+) of (\d+)"),
+        ours(PRINT_LINES, "auto"),
     )
     table = Table("what", "bare", "cmdtool", "ratio")
     table.add_row(
@@ -89,7 +95,12 @@ def main(rounds: int) -> None:
         f"{our_start / STARTS * 1e3:.2f} ms",
         f"{our_start / start:.1f}",
     )
-    for name, seconds in (("read lines that all match", matching), ("read lines that never match", silent)):
+    rows = (
+        ("read lines that all match", matching),
+        ("read lines that never match", silent),
+        ("read lines by `auto`", mined),
+    )
+    for name, seconds in rows:
         table.add_row(name, f"{size / read:,.0f} MB/s", f"{size / seconds:,.0f} MB/s", f"{seconds / read:.1f}")
     Console().print(table)
 

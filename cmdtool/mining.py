@@ -16,8 +16,8 @@ from cmdtool.records import Placed
 from cmdtool.suggest import Finding, Sample, suggest
 from cmdtool.text import clean_line
 
-_FIRST: Final = 16
-_LAST: Final = 48
+_FIRST: Final = 4
+_LAST: Final = 12
 """Records at the start and at the end of a block that are looked at."""
 
 _MOST_SERIES: Final = 200
