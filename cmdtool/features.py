@@ -91,7 +91,6 @@ _VERDICT: Final = re.compile(
     r"\s*(?:(?:not )?ok \d|(?:PASS|FAIL|PASSED|FAILED)\b|[\u2713\u2714\u2717\u2718]\s)"
     r"|.{1,400}\.\.\. (?:ok|OK|PASS|FAIL|FAILED|ERROR|skipped\b.{0,80})\s*$"
 )
-"""A line that says how one test ended (TAP, jest, unittest)."""
 
 _LEFT: Final = re.compile(r"(?:left|remaining|to-chk|ir-chk|todo|to go|pending|queued)\W{0,3}\Z", re.IGNORECASE)
 """Before `a/b`: so many of them are left."""
@@ -111,6 +110,11 @@ def heads_percentages(record: bytes) -> bool:
     return record.lstrip()[:2] == b"% " and not any(byte in b"0123456789" for byte in record)
 
 
+def is_verdict(record: bytes) -> bool:
+    """Whether a record says how one test ended, as TAP, jest and unittest do."""
+    return _VERDICT.match(record[:LONGEST].decode("utf-8", "replace")) is not None
+
+
 def find_features(record: bytes, *, is_percentage_first: bool = False) -> list[Feature]:
     """Return the numbers of a record that might be progress, from left to right.
 
@@ -120,8 +124,8 @@ def find_features(record: bytes, *, is_percentage_first: bool = False) -> list[F
     """
     text = record[:LONGEST].decode("utf-8", "replace")
     found = _Line(text).features(is_percentage_first) if any(char.isdigit() for char in text) else _drawn(text)
-    if not found and _VERDICT.match(text):
-        found = [Feature("verdict", 0.0, None, "verdict", "verdict", "", True, False, (0, 0))]
+    if is_verdict(record):
+        found.append(Feature("verdict", 0.0, None, "verdict", "verdict", "", True, True, (0, 0)))
     return found
 
 

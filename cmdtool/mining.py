@@ -9,15 +9,15 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from cmdtool.features import Feature, find_features, heads_percentages
+from cmdtool.features import Feature, find_features, heads_percentages, is_verdict
 from cmdtool.json_lines import json_features
 from cmdtool.readings import Reading
 from cmdtool.records import Placed
 from cmdtool.suggest import Finding, Sample, suggest
 from cmdtool.text import clean_line
 
-_FIRST: Final = 4
-_LAST: Final = 12
+_FIRST: Final = 3
+_LAST: Final = 7
 """Records at the start and at the end of a block that are looked at."""
 
 _MOST_SERIES: Final = 200
@@ -355,6 +355,11 @@ class _State:
         """Whether something with a total was seen that has not spoken against itself."""
         return any(series.is_determinate and not series.falls for series in self.series.values())
 
+    @property
+    def counts_verdicts(self) -> bool:
+        """Whether lines that say how a test ended were seen."""
+        return any(series.newest.kind == "verdict" for series in self.series.values())
+
     def may_end_so(self, place: Hashable, pending: bytes) -> bool:
         """Whether a growing record could be whole: what is followed ended with the same kind of character before."""
         if self.focus is None or self.focus[0] != place or self.focus not in self.series:
@@ -382,8 +387,16 @@ class Miner:
             records: as `RecordSplitter` gives them.
             is_screen: whether the program draws on several rows at once.
         """
-        if len(records) > _FIRST + _LAST:
-            records = [*records[:_FIRST], *records[-_LAST:]]
+        if len(records) <= _FIRST + _LAST:
+            return self._feed_all(place, records, is_screen)
+        # The first ones may prove something, the last ones are what is told; lines that are counted count all.
+        readings = self._feed_all(place, records[:_FIRST], is_screen)
+        if self._state.counts_verdicts:
+            verdicts = [record for record in records[_FIRST:-_LAST] if is_verdict(record)]
+            readings += self._feed_all(place, verdicts, is_screen)
+        return readings + self._feed_all(place, records[-_LAST:], is_screen)
+
+    def _feed_all(self, place: Hashable, records: Sequence[bytes], is_screen: bool) -> list[Reading]:
         return [reading for record in records for reading in self._feed(place, record, is_screen)]
 
     def findings(self) -> list[Finding]:

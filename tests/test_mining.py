@@ -136,3 +136,8 @@ def test_a_block_of_many_records_ends_where_its_single_records_do() -> None:
     readings = Miner().feed("stdout", records)
     assert (readings[-1].value, readings[-1].total) == (4999, 5000)
     assert all(before.value < after.value for before, after in pairwise(readings) if before.value and after.value)
+
+
+def test_of_a_block_of_many_records_each_verdict_is_counted() -> None:
+    records = [line for number in range(500) for line in (f"PASS {number:x}".encode(), b"some words")]
+    assert Miner().feed("stdout", records)[-1].value == 500
