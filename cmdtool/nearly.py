@@ -32,8 +32,14 @@ class Near:
 class NearMisses:
     """Remembers the records of a run by their shape: records that differ in their numbers only are of one kind."""
 
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
-        """Take the patterns of the rules, in order."""
+    def __init__(self, patterns: Iterable[Pattern], *, is_late: bool = False) -> None:
+        """Take the patterns of the rules, in order.
+
+        Args:
+            patterns: of the rules.
+            is_late: whether a record may be read only once others like it have come, as `auto` does.
+        """
+        self._is_late = is_late
         self._literals = [(number, pattern.literal.strip()) for number, pattern in enumerate(patterns, 1)]
         self._read: dict[bytes, bytes] = {}
         self._unread: dict[bytes, Near] = {}
@@ -63,6 +69,8 @@ class NearMisses:
     def _why(self, shape: bytes, near: Near) -> tuple[int, str] | None:
         if near.why:
             return 0, near.why
+        if shape in self._read and self._is_late:
+            return None
         if shape in self._read:
             return 1, f"only its numbers differ from `{self._read[shape].decode(errors='replace').strip()}`"
         for number, literal in self._literals:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cmdtool.commands.sources import Source
-from cmdtool.model import ProgressSpec
+from cmdtool.model import Progress
 from cmdtool.nearly import NearMisses
 from cmdtool.patterns import compile_pattern
 from cmdtool.readings import Match, Reader, Reading
@@ -31,7 +31,7 @@ _WIDEST: Final = 120
 class Report:
     """Prints on standard output: records as they come, the rest at the end."""
 
-    def __init__(self, source: Source, name: str, spec: ProgressSpec, *, show_all: bool) -> None:
+    def __init__(self, source: Source, name: str, spec: Progress, *, show_all: bool) -> None:
         self._console = Console(highlight=False)
         self._marks = ("", "") if self._console.is_terminal and self._console.color_system else ("«", "»")
         self._source = source
@@ -39,7 +39,8 @@ class Report:
         self._show_all = show_all
         self._reader = Reader(spec)
         self._numbers = {rule.pattern: number for number, rule in reversed([*enumerate(spec.rules, 1)])}
-        self._near = NearMisses(compile_pattern(rule.pattern) for rule in spec.rules)
+        patterns = (compile_pattern(rule.pattern) for rule in spec.rules)
+        self._near = NearMisses(patterns, is_late=spec.detects)
         self._sent: list[Sent] = []
         self._steps: list[Step] = []
         self._records = self._read = self._shown = 0
