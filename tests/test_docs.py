@@ -240,7 +240,9 @@ PARSERS_INTRODUCTION = """\
 
 A parser reads what one program prints. `progress: NAME` uses it, and so does `cmdtool run -p NAME -- COMMAND`. Each is
 a YAML file in [cmdtool/parsers](../cmdtool/parsers), in the same form as your own: some facts, then `rules`, and
-`stages` where the program has them. [How progress is read](progress.md) tells what the rules mean.
+`stages` where the program has them. [How progress is read](progress.md) tells what the rules mean. The facts: `about`,
+`matches` (names of programs), a `sample` that the rules read, `needs` and `hint` as below, `launches: true` where the
+program runs others that print too, and `bars: true` where it may draw several bars at once.
 
 A program in the second column is one that the parser is for; where there is none, it is for what a library prints.
 Many programs print less, or nothing, into a pipe: where the fourth column is not empty, one of the things in it makes
@@ -266,6 +268,8 @@ def parser_row(name: str) -> str:
 
 def with_code(text: str) -> str:
     """Return `text` with its options and examples of output marked as code."""
+    if "`" in text:
+        return text  # its code is marked already
     return re.sub(r"(?<![^\s(])(--?[A-Za-z#][\w=.:-]*[\w#]|-[\w#]|[\d.]+\w*(?: ?/ ?|\.{3})[\d.]+\w*)", r"`\1`", text)
 
 
