@@ -11,7 +11,19 @@ from itertools import pairwise
 from typing import Final, Literal, TypeAlias
 
 from cmdtool.values import parse_number
-from cmdtool.vocabulary import DONE, FRACTIONS, NOT_COUNT, NOT_PROGRESS, PROGRESS, RATES, STEPS, THINGS
+from cmdtool.vocabulary import (
+    DONE,
+    FRACTIONS,
+    METRICS,
+    NOT_COUNT,
+    NOT_PAIR,
+    NOT_PROGRESS,
+    PROGRESS,
+    RATES,
+    STEPS,
+    THINGS,
+    WHOLE,
+)
 
 Kind: TypeAlias = Literal["percent", "pair", "split", "left", "fraction", "bar", "scale", "count", "verdict", "dots"]
 """What a number can be. `split`: two numbers that are done and left, or of which the second grows too."""
@@ -67,10 +79,10 @@ _TOKENS: Final = {
     "clocks": rf"{_APART} (?P<at>{_CLOCK}) \ ?/\ ? (?P<end>{_CLOCK}) (?![\w:/])",
     "clock": rf"{_APART} {_CLOCK} (?![\w:]) | (?<!\S) [-?]{{1,4}} : [-?]{{1,4}} (?: : [-?]{{1,4}} )?",
     "pair": rf"{_APART} (?P<done>{_NUMBER}) (?:\ {{0,3}}(?P<unit>{_UNIT}))?+"
-    r" (?P<sep> \ {0,6}/\ {0,6} | \ {1,6}(?:out\ )?of\ {1,6} )"
+    r" (?P<sep> \ {0,6}/\ {0,6} | \ {1,6}(?:(?:out\ )?of|von|sur|di|de|van)\ {1,6} )"
     rf" (?P<all>{_NUMBER}) (?:\ {{0,3}}(?P<units>{_UNIT}))?+"
     r" (?![\w/] | :[0-9] | \ {1,6}/ | \ ?=\ ?[0-9] | [.,][0-9] | \ ?[A-Za-z]{0,5}/s )",
-    "percent": rf"{_APART} (?P<share>{_NUMBER}) \ ?% (?![\w])",
+    "percent": rf"{_APART} (?P<share>[0-9]{{1,3}},[0-9]{{1,2}}(?=\ ?%)|{_NUMBER}) \ ?% (?![\w])",
     "range": rf"{_APART} [0-9.]{{1,20}} [-:] [0-9.]{{1,20}} (?![\w])",
     "rate": rf"{_APART} {_NUMBER} \ {{0,3}}"
     rf" (?: [A-Za-z\u00b5]{{0,12}} {_PER} | fps | [kMG]?bps | rpm | Hz | x ) (?![\w=])",
@@ -104,6 +116,12 @@ _FRAME: Final = re.compile(
 
 _NARROWEST: Final = 5
 
+_MONTH: Final = re.compile(r"[0-9]{1,2}/(?:19|20)[0-9]{2}")
+_DEGREES: Final = frozenset("cfkvaw")
+_NUMERIC: Final = frozenset({"count", "time", "clock", "percent", "pair", "rate", "range", "date", "chain"})
+_MOST_NUMBERS: Final = 3
+"""Numbers in a record; where there are more, it is a row of a table or a list of measures."""
+
 
 def heads_percentages(record: bytes) -> bool:
     """Whether a record is the head of a table whose first column holds percentages: `  % Total    % Received`."""
@@ -136,6 +154,8 @@ class _Line:
         first = next((token.start() for token in self._tokens if token.lastgroup not in ("word", "name")), len(text))
         self._label = text[:first].strip(_EDGES)
         self._has_bar = any(token.lastgroup == "bar" for token in self._tokens)
+        self._words = {token[0].casefold() for token in self._tokens if token.lastgroup == "word"}
+        self._label_words = set(re.findall(r"[a-z]+", self._label.casefold()))
 
     def features(self, is_percentage_first: bool) -> list[Feature]:
         found = list(self._determinate())[:MOST]
@@ -185,17 +205,31 @@ class _Line:
             return None
         bracket = self._bracket(token)
         at_start = bracket != "[" and not self._text[: token.start()].strip(_EDGES)
-        is_sure = self._has_bar or bracket == "[" or bool({before, after} & PROGRESS) or self._says_progress()
+        is_sure = self._has_bar or bracket == "[" or bool(self._words & PROGRESS)
+        if not is_sure and (self._words & METRICS or self._label_words & NOT_PROGRESS):
+            return None
+        is_whole = bool({before, after} & WHOLE)
         label = "" if bracket == "[" or at_start else self._label
-        return self._feature("percent", value, 100.0, token, (bracket, at_start, number), _key(label), is_sure=is_sure)
+        return self._feature(
+            "percent",
+            value,
+            100.0,
+            token,
+            (bracket, at_start, number),
+            _key(label),
+            is_sure=is_sure,
+            names_step=is_whole,
+        )
 
     def _pair(self, place: int, token: re.Match[str], number: int) -> Sequence[Feature]:
-        before = self._neighbour(place, -1)
-        if before in NOT_PROGRESS:
+        before, after = self._neighbour(place, -1), self._neighbour(place, 1)
+        if ({before, after} | self._label_words) & NOT_PAIR and not self._has_bar:
+            return ()
+        if _MONTH.fullmatch(token[0]):
             return ()
         unit, units = token["unit"] or token["units"] or "", token["units"] or token["unit"] or ""
         bracket = self._bracket(token)
-        names_step = before in STEPS or self._neighbour(place, 1) in STEPS or bracket == "["
+        names_step = before in STEPS or after in STEPS or bracket == "["
         layout = (bracket, token["sep"].strip(), bool(units), number)
         return self._total(token["done"] + unit, token["all"] + units, token, layout, names_step=names_step)
 
@@ -231,9 +265,10 @@ class _Line:
     def _counts(self) -> Iterator[Feature]:
         shape = self._shape()
         numbers = [token for token in self._tokens if token.lastgroup == "count"]
-        has_words = self._has_bar or any(token.lastgroup == "word" for token in self._tokens)
-        if len(numbers) > 1 and not has_words:
+        if len(numbers) > 1 and not (self._has_bar or self._words):
             return  # a row of a table
+        kinds = [token.lastgroup for token in self._tokens]
+        is_row = sum(kind in _NUMERIC for kind in kinds) > _MOST_NUMBERS and "percent" not in kinds
         for place, token in enumerate(self._tokens):
             if token.lastgroup == "chain" and " " not in token[0]:
                 for part, amount in enumerate(re.finditer(r"[^/]+", token[0])):
@@ -245,18 +280,29 @@ class _Line:
             value = _number(token["amount"] + (token["size"] or ""))
             before = self._neighbour(place, -1)
             after = (token["things"] or self._neighbour(place, 1)).casefold()
-            is_none = (
-                {before, self._label.casefold()} & NOT_COUNT or after in RATES or _is_clock_reading(token, self._text)
-            )
-            is_index = re.search(r"\w\[$", self._text[: token.start()])
-            is_exact = value is not None and (token["size"] or value.is_integer())
-            if value is None or is_none or is_index or not is_exact:
+            is_none = {before, self._label.casefold()} & NOT_COUNT or after in RATES or after in _DEGREES
+            if value is None or is_none or self._is_identifier(token) or not (token["size"] or value.is_integer()):
                 continue
             is_sure = bool(token["size"]) or self._has_bar
             is_named = bool({before, after} & (DONE | THINGS))
             has_key = before and self._text[: token.start()].rstrip().endswith("=")
+            if is_row and not (is_sure or is_named or has_key):
+                continue
             series = (self._label, before) if has_key else (place, shape)
             yield self._feature("count", value, None, token, "", series, is_sure=is_sure, names_step=is_named)
+
+    def _is_identifier(self, token: re.Match[str]) -> bool:
+        """Whether a number is a time or names something: seconds since 1970, `[   12.345]`, `007`, `a[3]`, `17:`."""
+        whole, _, decimals = token["amount"].partition(".")
+        before, after = self._text[: token.start()], self._text[token.end() :].lstrip()
+        is_first = not before.strip(" [(")
+        return bool(
+            (token["size"] is None and len(whole) in (10, 13) and whole.startswith("1"))
+            or (is_first and (len(decimals) >= 3 or after[:1] in ("|", ":", ")")))
+            or re.match(r"0\d", whole)
+            or re.search(r"\w\[\Z", before)
+            or (before.endswith(":") and after.startswith(":"))
+        )
 
     def _shape(self) -> str:
         """Return the record with what may change taken out of it: numbers, bars, names of files."""
@@ -305,11 +351,10 @@ class _Line:
         before, after = self._text[: token.start()].rstrip(), self._text[token.end() :].lstrip()
         return before[-1:] if before[-1:] in ("[", "(") and after[:1] in ("]", ")") else ""
 
-    def _says_progress(self) -> bool:
-        return any(token.lastgroup == "word" and token[0].casefold() in PROGRESS for token in self._tokens)
-
 
 def _number(text: str) -> float | None:
+    if re.fullmatch(r"[0-9]{1,3},[0-9]{1,2}", text):
+        return float(text.replace(",", "."))  # as it is written in much of Europe
     return parse_number(text.replace(",", ""))
 
 
@@ -319,15 +364,6 @@ def _ascends(numbers: Sequence[float]) -> bool:
 
 def _key(label: str) -> str:
     return re.sub(r"[0-9]+", "0", label)
-
-
-def _is_clock_reading(token: re.Match[str], text: str) -> bool:
-    """Whether a number is a time: seconds since 1970, or a kernel's `[   12.345678]`."""
-    digits = token["amount"]
-    if token["size"] is None and len(digits.partition(".")[0]) in (10, 13) and digits.startswith("1"):
-        return True
-    decimals = digits.partition(".")[2]
-    return len(decimals) >= 3 and not text[: token.start()].strip(" [(")
 
 
 def _drawn(text: str) -> list[Feature]:

@@ -77,6 +77,8 @@ class _Series:
     """How often it said the same again."""
     ending: str = ""
     """What kind of character its last record ended with."""
+    is_drawn: bool = False
+    """Whether its record is drawn again and again."""
     is_proven: bool = False
     is_split: bool = False
     """Whether its two numbers are done and left: the total is their sum."""
@@ -113,6 +115,7 @@ class _Series:
     def note(self, feature: Feature, *, is_drawn: bool) -> None:
         """Take the next value, and judge whether the series is proven by now; what is drawn again proves more."""
         last, self.newest = self.newest, feature
+        self.is_drawn = is_drawn
         step = self._step(last, feature)
         self.has_just_risen = step > 0
         if step > 0:
@@ -287,7 +290,8 @@ class _State:
         risen = [self.series[key] for key in present if self.series[key].has_just_risen]
         large = [series for series in risen if series.newest.kind == "count" and series.newest.value >= _LARGE]
         for series in risen:
-            if any(other is not series for other in large) and (series.newest.kind == "percent" or series in large):
+            is_percent = series.newest.kind == "percent" and series.is_drawn
+            if any(other is not series for other in large) and (is_percent or series in large):
                 series.is_proven |= not series.falls
 
     def _is_offered(self, key: Key) -> bool:
@@ -323,6 +327,11 @@ class _State:
             if any(series[key].is_hopeful for key in present) or self._expects_total():
                 return None
             return max(offers, key=lambda key: series[key].newest.names_step)
+        whole = next(
+            (key for key in totals if series[key].newest.kind == "percent" and series[key].newest.names_step), None
+        )
+        if whole is not None:
+            return whole
         for key in present:
             if key not in offers and series[key].newest.names_step and self._is_whole(series[key], series[totals[0]]):
                 return key

@@ -3,13 +3,15 @@
 from typing import Final
 
 NOT_PROGRESS: Final = frozenset(
-    "acc accuracy aligned attempt average avg battery buffer busy cache charge compression confidence"
-    " coverage covered cpu cpus defect deflate deflated disk dropout duplicates duplication elapsed error"
-    " errors fail failed faster fragmentation free full gpu hit hits humidity identical identity idle iowait"
-    " keys load loss lost mapped mem memory miss misses overhead packet passed passing peak precision"
-    " probability quality ram rate ratio recall reduction retries retry reused saved saving savings score"
-    " similar similarity skipped slower speedup stored swap sys system test_loss tests throttled try usage use"
-    " used user util utilization variance volume wait".split()
+    "acc accuracy aligned allocated attempt average avg battery brightness budget buffer busy cache chance"
+    " charge compression confidence confident connections coverage covered cpu cpus defect deflate deflated"
+    " discount disk dropout duplicates duplication elapsed error errors fail failed faster fds fragmentation"
+    " free full gpu growth health heap hit hits hp humidity identical identity idle interest iowait keys limit"
+    " load loss losses lost mapped mem memory mfu miss misses odds opacity open overhead packet passed passing"
+    " peak pool precision probability quality quota ram rate rating ratio recall reduction replicas_used"
+    " retries retry retrying reused risk saved saving savings score similar similarity skipped slower sockets"
+    " speedup stored swap sys system tax temp temperature test_loss tests throttled try usage use used user"
+    " util utilization variance version volume wait wins xp".split()
 )
 """Beside a percentage or a pair: it is a ratio, a load or a score."""
 
@@ -21,11 +23,12 @@ PROGRESS: Final = frozenset(
 """Beside a percentage: it is progress."""
 
 NOT_COUNT: Final = frozenset(
-    "age at attempt average avg bitrate build cols cores cpu date delay depth duration elapsed error errors"
-    " eta exit fps id in inode input interval jobs level limit line load loss lr max mean mem memory min mode"
-    " n_jobs node offset pid port ppid priority proc process rank rate ratio retry revision rss run runtime"
-    " score seed size speed status stddev thread threads time timeout timestamp took total try ts ttl uid"
-    " uptime used version wait warning warnings worker workers".split()
+    "age at attempt average avg bitrate build changed close col cols column cores cpu date delay deletions"
+    " depth duration elapsed error errors eta evicted exit fps high hp id in inode input insertions interval"
+    " irq jobs level limit line load loss low lr max mean mem memory min mode n_jobs node offset opacity open"
+    " pid port ppid price priority proc process rank rate rating ratio retry revision row_id rsi rss rssi run"
+    " runtime score seed size speed status stddev temp temperature thread threads time timeout timestamp took"
+    " total try ts ttl uid uptime usd used version vol volume wait warning warnings worker workers xp".split()
 )
 """Before a number: it is no count of what is done."""
 
@@ -50,8 +53,21 @@ STEPS: Final = frozenset(
 )
 """Beside `3 of 10`: the parts of a job."""
 
-RATES: Final = frozenset("bps cps dps fps hps iops kbps mbps mops ops opm pps qps rpm rps tpm tps wps".split())
+RATES: Final = frozenset("bps cps dps fps hps iops kbps mbps mops opm ops pps qps rpm rps tpm tps wps".split())
 """After a number: so much in some time."""
 
 FRACTIONS: Final = frozenset("completion fraction progress".split())
 """Before a number up to one: it is a share."""
+
+METRICS: Final = frozenset("acc accuracy bleu lat latency loss lr mae mfu mse perplexity ppl".split())
+"""In a record with one of them a percentage is a measure, unless a bar or a word says otherwise."""
+
+WHOLE: Final = frozenset("altogether gesamt overall total".split())
+"""Beside a percentage: it is that of the whole."""
+
+NOT_PAIR: Final = frozenset(
+    "accuracy attempt battery buffer cache confidence connections cpu disk elapsed failed fds gpu heap hp"
+    " limit load losses mem memory open packet packets passed pool quota rate rating ratio retries retry"
+    " retrying score skipped swap temperature try usage used version wins xp".split()
+)
+"""Beside `3/10`: it is a state, a score or a try."""
