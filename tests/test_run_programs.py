@@ -1,7 +1,7 @@
 """`cmdtool run -- COMMAND` with real programs and real data: the bar says what the program printed.
 
-No manifest and no parser is given. What a program prints is also kept by a stand-in for it, earlier in PATH, that runs
-the real one. The programs are slowed down, so that there is something to see.
+There is no manifest and, but for git, no parser. What a program prints is also kept by a stand-in for it, earlier in
+PATH, that runs the real one. The programs are slowed down, so that there is something to see.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,116 +25,127 @@ from tests.package_index import WHEEL, serving_wheel
 SECONDS = 2.5
 """About how long each program runs."""
 
-Require = Callable[[str], None]
-Percentages = Callable[[str], set[int]]
+SIZE = 16_000_000
+"""What dd copies."""
+
+BAR = r"^{name} [━╸╺]+ +(?:(?P<percent>\d+)%(?: [\d,]+/[\d,]+)?|(?P<count>[\d,]+)) +\d+:\d\d:\d\d "
+LINE = r"{name}: +(?:(?P<percent>\d+)%|(?P<count>[\d,]+))"
+"""A plain line; it may follow what the program has not ended with a line end."""
+
+Read = Callable[[str], set[int]]
 
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, and how to tell what it printed."""
+    """What to run, and what its output stands for."""
 
     words: list[str]
-    printed: Percentages
-    """The percentages, cut to whole ones, that its output stands for."""
+    printed: Read
+    """Reads the percentages, cut to whole ones, or the counts that the output tells."""
+    options: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return os.path.basename(self.words[0])
 
 
-def percentages(pattern: str) -> Percentages:
-    """Return what reads a percentage, or a value and a total, where `pattern` matches."""
-
-    def read(output: str) -> set[int]:
-        found = re.findall(pattern, output)
-        pairs = [match if isinstance(match, tuple) else (match, "100") for match in found]
-        return {int(100 * float(value) / float(total) + 1e-9) for value, total in pairs}
-
-    return read
-
-
 @dataclass(frozen=True)
-class Bar:
-    """One redraw of the bar."""
+class Shown:
+    """What `cmdtool run` showed of one run."""
 
-    percent: int | None
-    count: int | None
-    message: str
-
-
-BAR = r"^{name} [━╸╺]+ +(?:(\d+)%(?: [\d,]+/[\d,]+)?|([\d,]+))? +\d+:\d\d:\d\d *(.*)$"
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What was seen of one run."""
-
-    status: int
-    stdout: str
-    stderr: str
-    """Of a terminal without escape sequences, each redraw a line of its own."""
-    printed: str
-    """What the program printed, as far as its stand-in kept it."""
+    percents: list[int]
+    counts: list[int]
+    """Where there is no total."""
+    lines: int
+    screen: str
+    """Standard error, without escape sequences."""
+    output: str
+    """What the program printed."""
     seconds: float
 
-    def bars(self, name: str) -> list[Bar]:
-        """Return the redraws that say how far it is."""
-        matches = re.finditer(BAR.format(name=re.escape(name)), self.stderr, re.MULTILINE)
-        found = [(match[1], match[2], match[3].strip()) for match in matches]
-        return [
-            Bar(int(percent) if percent else None, int(count.replace(",", "")) if count else None, message)
-            for percent, count, message in found
-            if percent or count
-        ]
+    def assert_rises_to(self, end: int, printed: set[int]) -> None:
+        """Several different values, each of them printed; what is complete before the exit stands at 99 %."""
+        values = self.percents or self.counts
+        assert all(before <= after for before, after in pairwise(values)), values
+        assert len(set(values)) >= 3, self.screen
+        assert values[-1] == end
+        almost = {99} if 100 in printed else set()
+        assert set(values) <= printed | {end} | almost, (values, sorted(printed))
 
 
-class Runner:
-    """Runs `cmdtool run` in a folder, with stand-ins that keep what their programs print."""
+class Machine:
+    """A folder with data, and the programs that work on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, index: str, require: Callable[[str], None]) -> None:
         self.folder = folder
-        self.stand_ins = folder / "bin"
-        self.stand_ins.mkdir()
-        self.log = folder / "printed"
+        self.index = index
+        self.require = require
+        self._stand_ins = folder / "bin"
+        self._stand_ins.mkdir()
+        self._kept = folder / "kept"
 
     def keep(self, program: str) -> None:
-        """Let what `program` prints on either stream be kept."""
-        tee = f"tee -a {shlex.quote(str(self.log))}"
-        script = self.stand_ins / program
-        script.write_text(f'#!/bin/bash\nexec {shutil.which(program)} "$@" > >({tee}) 2> >({tee} >&2)\n')
-        script.chmod(0o755)
+        """Let all that `program` prints be kept."""
+        self.require(program)
+        tee = f"tee -a {shlex.quote(str(self._kept))}"
+        self.write_script(
+            self._stand_ins / program, f'#!/bin/bash\nexec {shutil.which(program)} "$@" > >({tee}) 2> >({tee} >&2)\n'
+        )
 
-    def run(self, *words: str, on_terminal: bool) -> Ran:
+    def write_script(self, path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def write_files(self, count: int, size: int) -> Path:
+        source = self.folder / "source"
+        source.mkdir()
+        for number in range(count):
+            (source / f"file{number}").write_bytes(os.urandom(size))
+        return source
+
+    def prepare(self, *words: str) -> bytes:
+        return subprocess.run(
+            words, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True
+        ).stdout
+
+    def run(self, command: Command, *, on_terminal: bool) -> Shown:
+        """Run a command that must succeed."""
         env = {
             **os.environ,
-            "PATH": f"{self.stand_ins}:{os.environ['PATH']}",
+            "PATH": f"{self._stand_ins}:{os.environ['PATH']}",
             "TERM": "xterm-256color",
             "COLUMNS": "150",
             "LC_ALL": "C.UTF-8",
-            "GIT_CONFIG_GLOBAL": os.devnull,
         }
-        controller, terminal = pty.openpty() if on_terminal else os.pipe()
+        reader, writer = pty.openpty() if on_terminal else os.pipe()
         begun = time.monotonic()
-        out = self.folder / "stdout"
         with (
-            out.open("wb") as stdout,
+            (self.folder / "stdout").open("wb") as stdout,
             subprocess.Popen(
-                [sys.executable, "-m", "cmdtool", "run", *words],
+                [sys.executable, "-m", "cmdtool", "run", *command.options, "--", *command.words],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
-                stderr=terminal,
+                stderr=writer,
             ) as process,
         ):
-            os.close(terminal)
-            screen = b"".join(blocks(controller))
-        return Ran(
-            process.returncode,
-            out.read_text(errors="replace"),
-            re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode(errors="replace")).replace("\r", "\n"),
-            self.log.read_text(errors="replace") if self.log.exists() else "",
-            time.monotonic() - begun,
+            os.close(writer)
+            data = b"".join(blocks(reader))
+        seconds = time.monotonic() - begun
+        screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", data.decode(errors="replace")).replace("\r", "\n")
+        assert process.returncode == 0, screen
+        pattern = (BAR if on_terminal else LINE).format(name=re.escape(command.name))
+        found = [match.groupdict() for match in re.finditer(pattern, screen, re.MULTILINE)]
+        return Shown(
+            percents=[int(match["percent"]) for match in found if match["percent"]],
+            counts=[int(match["count"].replace(",", "")) for match in found if match["count"]],
+            lines=len(found),
+            screen=screen,
+            output="".join(
+                path.read_text(errors="replace") for path in (self.folder / "stdout", self._kept) if path.exists()
+            ),
+            seconds=seconds,
         )
 
 
@@ -144,11 +155,6 @@ def blocks(descriptor: int) -> Iterator[bytes]:
         while block := os.read(descriptor, 65536):
             yield block
     os.close(descriptor)
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    return Runner(tmp_path)
 
 
 @pytest.fixture
@@ -163,144 +169,201 @@ def index(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def made_of_files(folder: Path, count: int, size: int) -> Path:
-    folder.mkdir()
-    for number in range(count):
-        (folder / f"file{number}").write_bytes(os.urandom(size))
-    return folder
+@pytest.fixture
+def machine(tmp_path: Path, index: str, require: Callable[[str], None]) -> Machine:
+    return Machine(tmp_path, index, require)
 
 
-PERCENT = percentages(r"(\d+)%")
+def percentages(output: str) -> set[int]:
+    return {int(percent) for percent in re.findall(r"(\d+)%", output)}
 
 
-def rsync(runner: Runner, index: str) -> Command:
-    made_of_files(runner.folder / "source", 50, 100_000)
+def shares(pattern: str) -> Read:
+    """Return what reads a value and a total where `pattern` matches."""
+
+    def read(output: str) -> set[int]:
+        return {int(100 * float(value) / float(total) + 1e-9) for value, total in re.findall(pattern, output)}
+
+    return read
+
+
+def anything(output: str) -> set[int]:
+    """What it prints goes to a terminal of its own, and is not kept."""
+    return set(range(101))
+
+
+def rsync(machine: Machine) -> Command:
+    machine.keep("rsync")
+    machine.write_files(50, 100_000)
     limit = f"--bwlimit={int(5000 / SECONDS)}"
-    words = ["rsync", "-a", "--info=progress2", "--no-inc-recursive", limit, "source/", "copy"]
-    return Command(words, PERCENT)
+    return Command(["rsync", "-a", "--info=progress2", "--no-inc-recursive", limit, "source/", "copy"], percentages)
 
 
-def ffmpeg(runner: Runner, index: str) -> Command:
-    film = "testsrc=duration=10:size=160x120:rate=25"
-    words = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", film, "-c:v", "mpeg4", "film.avi"]
-    subprocess.run(words, cwd=runner.folder, stdin=subprocess.DEVNULL, check=True)
+def ffmpeg(machine: Machine) -> Command:
+    machine.keep("ffmpeg")
+    film = ["-f", "lavfi", "-i", "testsrc=duration=10:size=160x120:rate=25"]
+    machine.prepare("ffmpeg", "-v", "error", *film, "-c:v", "mpeg4", "film.avi")
+
+    def printed(output: str) -> set[int]:
+        return {0} | {int(10 * float(clock) + 1e-9) for clock in re.findall(r"time=00:00:([\d.]+)", output)}
+
     words = ["ffmpeg", "-nostdin", "-y", "-readrate", str(10 / SECONDS), "-i", "film.avi", "film.mp4"]
-    return Command(words, lambda output: {0} | percentages(r"time=00:00:([\d.]+)(?:)")(tenths(output)))
+    return Command(words, printed)
 
 
-def tenths(output: str) -> str:
-    """Write the clocks of a film of ten seconds as percentages."""
-    return re.sub(r"time=00:00:([\d.]+)", lambda match: f"time=00:00:{10 * float(match[1]):.6f}", output)
+def curl(machine: Machine) -> Command:
+    machine.keep("curl")
+
+    def printed(output: str) -> set[int]:
+        return {int(percent) for percent in re.findall(r"(?:^|[\r\n]) *(\d+) .*?:", output)}
+
+    limit = str(int(5e6 / SECONDS))
+    return Command(["curl", "--limit-rate", limit, "-o", "got", machine.index + WHEEL], printed)
 
 
-def curl(runner: Runner, index: str) -> Command:
-    return Command(["curl", "-o", "got", index + WHEEL], percentages(r"(?m)(?:^|\r) *(\d+) +\S+ +\d+ .*:"))
+def git(machine: Machine) -> Command:
+    machine.keep("git")
+    command = cloning(machine)
+    command.words.insert(2, "--progress")
+    return Command(command.words, phases, command.options)
 
 
-def git(runner: Runner, index: str) -> Command:
-    source = made_of_files(runner.folder / "source", 300, 10_000)
-    git = ["git", "-C", str(source), "-c", "user.name=x", "-c", "user.email=x", "-c", "init.defaultBranch=main"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
-        subprocess.run([*git, *words], check=True)
-    slowly = runner.folder / "slowly"
-    slowly.write_text(f'#!/bin/sh\ngit-upload-pack "$@" | pv -q -L {int(3e6 / SECONDS)}\n')
-    slowly.chmod(0o755)
-    words = ["git", "clone", "--progress", "--no-local", "--upload-pack", str(slowly), str(source), "clone"]
-    return Command(words, git_phases)
+def git_with_pty(machine: Machine) -> Command:
+    machine.require("git")
+    command = cloning(machine)
+    return Command(command.words, anything, ["--pty", *command.options])
 
 
-def git_phases(output: str) -> set[int]:
-    """Each phase has its share of the whole, whose end is where the next one starts."""
-    shares = {"Counting": (1, 5), "Compressing": (5, 15), "Receiving": (15, 75), "Resolving": (75, 90)}
-    shares["Updating"] = (90, 100)
+def cloning(machine: Machine) -> Command:
+    machine.require("pv")
+    source = machine.write_files(300, 10_000)
+    machine.prepare("git", "init", "-q", "source")
+    machine.prepare("git", "-C", "source", "add", ".")
+    name = ["-c", "user.name=x", "-c", "user.email=x"]
+    machine.prepare("git", "-C", "source", *name, "commit", "-q", "-m", "all")
+    slowly = machine.folder / "slowly"
+    machine.write_script(slowly, f'#!/bin/sh\ngit-upload-pack "$@" | pv -q -L {int(3e6 / SECONDS)}\n')
+    words = ["git", "clone", "--no-local", "--upload-pack", str(slowly), str(source), "clone"]
+    # By default the parser's stages are not used, and each phase starts from 0: most of the clone stands still.
+    return Command(words, anything, ["-p", "git"])
+
+
+def phases(output: str) -> set[int]:
+    """Each phase has its share of the whole, as the parser's `stages` say."""
+    spans = {"Counting": (1, 5), "Compressing": (5, 15), "Receiving": (15, 75), "Resolving": (75, 90)}
+    spans["Updating"] = (90, 100)
     found = {0, 1}
     for phase, done, total in re.findall(r"(\w+) (?:objects|deltas|files): +\d+% \((\d+)/(\d+)\)", output):
-        start, end = shares[phase]
-        found.add(int(start + (end - start) * int(done) / int(total) + 1e-9))
+        start, end = spans[phase]
+        found |= {start, int(start + (end - start) * int(done) / int(total) + 1e-9)}
     return found
 
 
-def tar_with_pv(runner: Runner, index: str, force: str = "-f ") -> Command:
-    made_of_files(runner.folder / "source", 50, 100_000)
-    pipe = "cd source && tar -c . | pv "
-    size = len(subprocess.run(["tar", "-c", "."], cwd=runner.folder / "source", capture_output=True).stdout)
-    return Command(["sh", "-c", f"{pipe}{force}-s {size} -i 0.2 -L {int(size / SECONDS)} > ../out"], PERCENT)
+def tar_with_pv(machine: Machine) -> Command:
+    machine.keep("pv")
+    return Command(["sh", "-c", packing(machine, "pv -f")], percentages)
 
 
-def pip(runner: Runner, index: str, style: str = "raw") -> Command:
+def tar_with_pv_and_pty(machine: Machine) -> Command:
+    machine.require("pv")
+    return Command(["sh", "-c", packing(machine, "pv")], anything, ["--pty"])
+
+
+def packing(machine: Machine, pv: str) -> str:
+    machine.require("tar")
+    machine.write_files(50, 100_000)
+    size = len(machine.prepare("tar", "-C", "source", "-c", "."))
+    return f"cd source && tar -c . | {pv} -s {size} -L {int(size / SECONDS)} -i 0.2 > ../out"
+
+
+def pip(machine: Machine) -> Command:
+    words = downloading(machine, "raw")
+    return Command(words, shares(r"Progress (\d+) of (\d+)"))
+
+
+def pip_with_pty(machine: Machine) -> Command:
+    return Command(downloading(machine, "on"), shares(r"(\d[\d.]*)/(\d[\d.]*) MB"), ["--pty"])
+
+
+def downloading(machine: Machine, style: str) -> list[str]:
     words = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-cache-dir", "download"]
-    words += ["--no-deps", "--no-index", "--progress-bar", style, "--dest", "downloads", "--find-links", index, "big"]
-    return Command(words, percentages(r"Progress (\d+) of (\d+)" if style == "raw" else r"([\d.]+)/([\d.]+) MB"))
+    words += ["--no-deps", "--no-index", "--progress-bar", style, "--dest", "downloads"]
+    return [*words, "--find-links", machine.index, "big"]
 
 
-WORK = """
-import time
-from tqdm import tqdm
-for step in tqdm(range(20), desc="working"):
-    time.sleep({seconds} / 20)
-"""
+def dd(machine: Machine) -> Command:
+    machine.keep("dd")
+    machine.require("pv")
+    script = f"head -c {SIZE} /dev/zero | pv -q -L {int(SIZE / SECONDS)} | dd of=copy bs=64k status=progress"
+    return Command(["sh", "-c", script], lambda output: {int(count) for count in re.findall(r"(\d+) bytes", output)})
 
 
-def tqdm(runner: Runner, index: str) -> Command:
-    (runner.folder / "work.py").write_text(WORK.format(seconds=SECONDS))
+def tqdm(machine: Machine) -> Command:
+    (machine.folder / "work.py").write_text(
+        "import time\n"
+        "from tqdm import tqdm\n"
+        "for step in tqdm(range(20), desc='working'):\n"
+        f"    time.sleep({SECONDS / 20})\n"
+    )
     return Command([sys.executable, "work.py"], lambda output: set(range(0, 101, 5)))
 
 
-def make(runner: Runner, index: str) -> Command:
-    objects = [f"part{number}.o" for number in range(8)]
-    lines = ["lib: " + " ".join(objects), "\t@echo '[100%] Built target lib'"]
-    for number, name in enumerate(objects):
-        function = f"int part{number}(int x) {{ return x + {number}; }}\n"
-        (runner.folder / name.replace(".o", ".c")).write_text(function)
-        lines += [
-            f"{name}: {name.replace('.o', '.c')}",
-            f"\t@echo '[{100 * (number + 1) // 9:3}%] Building C object {name}'",
+def make(machine: Machine) -> Command:
+    """A build that prints what one of CMake does."""
+    machine.keep("make")
+    machine.require("cc")
+    parts = range(1, 9)
+    rules = ["lib: " + " ".join(f"{part}.o" for part in parts), "\t@echo '[100%] Built target lib'"]
+    for part in parts:
+        (machine.folder / f"{part}.c").write_text(f"int part{part}(int x) {{ return x + {part}; }}\n")
+        rules += [
+            f"{part}.o: {part}.c",
+            f"\t@echo '[{100 * part // 9:3}%] Building C object {part}.o'",
             f"\t@cc -c -o $@ $< && sleep {SECONDS / 4}",  # as if there were more to compile
         ]
-    (runner.folder / "Makefile").write_text("\n".join(lines) + "\n")
-    return Command(["make", "-j2"], PERCENT)
+    (machine.folder / "Makefile").write_text("\n".join(rules) + "\n")
+    return Command(["make", "-j2"], percentages)
 
 
-def script(runner: Runner, index: str) -> Command:
-    lines = [f"echo Step {step} of 8\nsleep {SECONDS / 8}\n" for step in range(1, 9)]
-    (runner.folder / "steps").write_text("".join(lines))
-    return Command(["sh", "steps"], percentages(r"Step (\d) of (8)"))
+def script(machine: Machine) -> Command:
+    steps = [f"echo Step {step} of 8\nsleep {SECONDS / 8}\n" for step in range(1, 9)]
+    (machine.folder / "steps").write_text("".join(steps))
+    return Command(["sh", "steps"], shares(r"Step (\d) of (\d)"))
 
 
-NEEDS = {git: ["git", "pv"], tar_with_pv: ["tar", "pv"], make: ["make", "cc"]}
-KEPT = {"tar_with_pv": "pv"}
-WITHOUT_A_PROGRAM = (pip, tqdm, script)
-
-Prepare = Callable[[Runner, str], Command]
-PROGRAMS: list[Prepare] = [rsync, ffmpeg, curl, git, tar_with_pv, pip, tqdm, make, script]
+def named(prepare: Callable[[Machine], Command]) -> str:
+    return prepare.__name__
 
 
-def prepare(program: Prepare, runner: Runner, index: str, require: Require) -> Command:
-    for name in [] if program in WITHOUT_A_PROGRAM else NEEDS.get(program, [program.__name__]):
-        require(name)
-    command = program(runner, index)
-    if program not in WITHOUT_A_PROGRAM:
-        runner.keep(KEPT.get(program.__name__, program.__name__))
-    return command
-
-
-def assert_agrees(shown: list[int], printed: set[int]) -> None:
-    """All that was shown before the end was printed; what was complete before the exit stands at 99 %."""
-    assert set(shown) <= printed | {100} | ({99} if 100 in printed else set()), (shown, printed)
-
-
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        *(rsync, ffmpeg, curl, git, git_with_pty, tar_with_pv, tar_with_pv_and_pty, pip, pip_with_pty),
+        *(tqdm, make, script),
+    ],
+    ids=named,
+)
 def test_on_a_terminal_the_bar_rises_as_the_program_says(
-    runner: Runner, index: str, program: Prepare, require: Require
+    machine: Machine, prepare: Callable[[Machine], Command]
 ) -> None:
-    command = prepare(program, runner, index, require)
-    ran = runner.run("--", *command.words, on_terminal=True)
-    shown = [bar.percent for bar in ran.bars(command.name)]
-    print(*dict.fromkeys(ran.bars(command.name)), sep="\n")
-    assert ran.status == 0, ran
-    percents = [percent for percent in shown if percent is not None]
-    assert len(percents) == len(shown), ran.stderr
-    assert all(before <= after for before, after in pairwise(percents)), percents
-    assert len(set(percents)) >= 4, ran.stderr
-    assert percents[-1] == 100
-    assert_agrees(percents, command.printed(ran.printed + ran.stdout))
+    command = prepare(machine)
+    shown = machine.run(command, on_terminal=True)
+    shown.assert_rises_to(100, command.printed(shown.output))
+
+
+def test_where_there_is_no_total_the_bar_is_a_count_and_no_percentage_is_made_up(machine: Machine) -> None:
+    command = dd(machine)
+    shown = machine.run(command, on_terminal=True)
+    assert shown.percents == []
+    shown.assert_rises_to(SIZE, command.printed(shown.output))
+
+
+@pytest.mark.parametrize("prepare", [rsync, ffmpeg, script], ids=named)
+def test_without_a_terminal_there_is_at_most_one_plain_line_a_second(
+    machine: Machine, prepare: Callable[[Machine], Command]
+) -> None:
+    command = prepare(machine)
+    shown = machine.run(command, on_terminal=False)
+    assert "━" not in shown.screen
+    assert shown.lines <= shown.seconds + 2  # one at once, one at the end
+    shown.assert_rises_to(100, command.printed(shown.output))
