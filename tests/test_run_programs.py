@@ -1,7 +1,8 @@
 """`cmdtool run -- COMMAND` with real programs and real data: the bar says what the program printed.
 
-There is no manifest and, but for git, no parser. What a program prints is also kept by a stand-in for it, earlier in
-PATH, that runs the real one. The programs are slowed down, so that there is something to see.
+There is no manifest and, but for git, no parser. What a program prints on standard error, where the bar is, is also kept
+by a stand-in for it, earlier in PATH, that runs the real one. The programs are slowed down, so that there is something
+to see.
 """
 
 import contextlib
@@ -85,12 +86,10 @@ class Machine:
         self._kept = folder / "kept"
 
     def keep(self, program: str) -> None:
-        """Let all that `program` prints be kept."""
+        """Let what `program` prints on standard error be kept; it ends when all of that has been passed on."""
         self.require(program)
-        tee = f"tee -a {shlex.quote(str(self._kept))}"
-        self.write_script(
-            self._stand_ins / program, f'#!/bin/bash\nexec {shutil.which(program)} "$@" > >({tee}) 2> >({tee} >&2)\n'
-        )
+        run = f'{shutil.which(program)} "$@" 2>&1 >&3 3>&- | tee -a {shlex.quote(str(self._kept))} >&2 3>&-'
+        self.write_script(self._stand_ins / program, f"#!/bin/bash\nexec 3>&1\n{run}\nexit ${{PIPESTATUS[0]}}\n")
 
     def write_script(self, path: Path, text: str) -> None:
         path.write_text(text)
@@ -193,7 +192,7 @@ def anything(output: str) -> set[int]:
 
 
 def rsync(machine: Machine) -> Command:
-    machine.keep("rsync")
+    machine.require("rsync")
     machine.write_files(50, 100_000)
     limit = f"--bwlimit={int(5000 / SECONDS)}"
     return Command(["rsync", "-a", "--info=progress2", "--no-inc-recursive", limit, "source/", "copy"], percentages)
@@ -310,7 +309,7 @@ def tqdm(machine: Machine) -> Command:
 
 def make(machine: Machine) -> Command:
     """A build that prints what one of CMake does."""
-    machine.keep("make")
+    machine.require("make")
     machine.require("cc")
     parts = range(1, 9)
     rules = ["lib: " + " ".join(f"{part}.o" for part in parts), "\t@echo '[100%] Built target lib'"]
