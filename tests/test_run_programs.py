@@ -1,8 +1,8 @@
 """`cmdtool run -- COMMAND` with real programs and real data: the bar says what the program printed.
 
-There is no manifest and, but for git, no parser. What a program prints on standard error, where the bar is, is also kept
-by a stand-in for it, earlier in PATH, that runs the real one. The programs are slowed down, so that there is something
-to see.
+There is no manifest and, but for git, no parser. What a program prints on standard error, where the bar is, is kept by
+a stand-in for it, earlier in PATH, that runs the real one. The programs are slowed down, so that there is something to
+see.
 """
 
 import contextlib
