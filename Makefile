@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROGRAMS := curl ffmpeg git pv rsync scp tar
+PROGRAMS := cc curl ffmpeg git make pv rsync scp tar
+PACKAGE_cc := gcc libc6-dev
 PACKAGE_scp := openssh-client
 
 .PHONY: demo test lint types unit score bench format programs clean

@@ -5,17 +5,14 @@ Each program waits until the client has been told how far it is: what the client
 
 import os
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from threading import Event, Thread
 
 import anyio
 import pytest
 from mcp_types import CallToolResult
 
+from tests.package_index import serving_wheel
 from tests.serving import Seen, serving, text_of
 
 pytestmark = pytest.mark.anyio
@@ -34,22 +31,20 @@ def wait_until_told(fraction):
         time.sleep(0.01)
 """
 
+# Progress is read by default, with one exception: alive-progress draws on a thread of its own, so that the first that
+# is seen of it may be the first step, and a program that stands still there until its client has been told of it waits
+# for ever: without a parser nothing is told of a number before it has risen.
 MANIFEST = rf"""
 defaults: {{pty: true, timeout: 2m}}
 tools:
-  pv:
-    shell: '{sys.executable} feed.py | pv -s 1000000 -i 0.1 > copy'
-    progress: percent
-  scp:
-    command: scp -O -S ./ssh source host:copy
-    progress: percent
+  pv: {{shell: '{sys.executable} feed.py | pv -s 1000000 -i 0.1 > copy'}}
+  scp: {{command: scp -O -S ./ssh source host:copy}}
   pip:
     command: >-
       {sys.executable} -m pip --isolated --disable-pip-version-check --no-cache-dir download --no-deps --no-index
       --dest downloads --find-links {{index}} big
-    progress: '([\d.]+)/([\d.]+) MB'
-  rich: {{command: {sys.executable} draw.py, progress: percent}}
-  click: {{command: {sys.executable} draw.py, progress: percent}}
+  rich: {{command: {sys.executable} draw.py}}
+  click: {{command: {sys.executable} draw.py}}
   alive-progress: {{command: {sys.executable} draw.py, progress: percent}}
 """
 
@@ -131,51 +126,12 @@ async def test_scp(tmp_path: Path, require: Callable[[str], None]) -> None:
 
 
 async def test_pip(tmp_path: Path) -> None:
-    with serving_wheel(tmp_path) as index:
+    def is_told(fraction: float) -> bool:
+        return float((tmp_path / "told").read_text()) >= fraction - 0.05
+
+    with serving_wheel(tmp_path, is_told) as index:
         result = await call(tmp_path, "pip", index=index)
     assert "Successfully downloaded big" in text_of(result)
-
-
-@contextmanager
-def serving_wheel(folder: Path) -> Iterator[str]:
-    """Serve a package of 5 MiB at the pace at which the client is told of it."""
-    name = "big-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(folder / name, "w") as wheel:
-        wheel.writestr("big.bin", os.urandom(5 << 20))
-        wheel.writestr("big-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: big\nVersion: 1.0\n")
-        wheel.writestr("big-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("big-1.0.dist-info/RECORD", "")
-    data = (folder / name).read_bytes()
-
-    closing = Event()
-
-    def told(fraction: float) -> bool:
-        return float((folder / "told").read_text()) >= fraction - 0.05
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            is_index = self.path == "/"
-            body = f'<a href="{name}">{name}</a>'.encode() if is_index else data
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html" if is_index else "application/octet-stream")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            for start in range(0, len(body), 512 << 10):
-                end = start + (512 << 10)
-                self.wfile.write(body[start:end])
-                while end < len(body) and not told(end / len(body)) and not closing.wait(0.01):
-                    pass
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            closing.set()
-            server.shutdown()
 
 
 DRAWN = {
