@@ -9,9 +9,12 @@ can be seen from how they are drawn:
 """
 
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from cmdtool.readings import Reading
+
+_MOST: Final = 64
+"""Bars that are remembered."""
 
 Key: TypeAlias = str | int
 """A bar is known by its label, one without a label by its row."""
@@ -37,13 +40,14 @@ class Bars:
             return reading
         key = reading.stage or reading.row
         if not is_screen:
-            self._bars = self._first = {key: reading}
-            self._last = key
+            self._bars, self._first, self._last = {key: reading}, {key: reading}, key
             return reading
         is_new = key not in self._bars
         if self._drawn is None and not is_new and len(self._bars) > 1:
             self._drawn = "one by one" if key == self._last else "in turn"
         followed = self._outermost() if self._drawn == "one by one" else None
+        if is_new:
+            self._make_room(reading.row)
         self._bars[key] = reading
         self._first.setdefault(key, reading)
         self._last = key
@@ -54,6 +58,12 @@ class Bars:
         if self._drawn == "one by one":
             return reading if key in (followed, self._outermost()) else None
         return None
+
+    def _make_room(self, row: int) -> None:
+        """Forget the bars that another one is drawn over, and the oldest where there are many."""
+        gone = [key for key, bar in self._bars.items() if bar.row == row]
+        for key in gone or list(self._bars)[: len(self._bars) - _MOST + 1]:
+            del self._bars[key], self._first[key]
 
     def _outermost(self) -> Key | None:
         unfinished = [key for key, bar in self._bars.items() if not _is_complete(bar)]

@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cmdtool.mining import Miner
-from cmdtool.model import ProgressSpec, Stream
+from cmdtool.model import Progress, ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
 from cmdtool.suggest import Finding
 
@@ -41,6 +41,11 @@ class Known:
 
     parsers: Mapping[str, ProgressSpec] = field(default_factory=dict)
     mines: bool = True
+
+    def stages(self, spec: Progress) -> Mapping[str, float]:
+        """Return the weights of stages: those of `spec`, else of the only parser that reads."""
+        parsers = list(self.parsers.values())
+        return spec.stages or (parsers[0].stages if len(parsers) == 1 else None) or {}
 
 
 NOTHING_KNOWN: Final = Known()
@@ -55,12 +60,14 @@ class Detector:
 
     def feed(self, stream: Stream, records: Sequence[bytes], *, is_screen: bool = False) -> list[Reading]:
         """Return what is read in `records`, the newest last."""
-        found = [reader.feed(stream, records) for reader in self._readers]
+        # What one parser reads may be older than what another does, so several see one record after the other.
+        each = [[record] for record in records] if len(self._readers) > 1 else [records]
+        found = [reading for some in each for reader in self._readers for reading in reader.read(stream, some)]
         mined = self._miner.feed(stream, records, is_screen=is_screen) if self._miner else []
-        readings = [reading for reading in found if reading is not None]
-        if any(reading.value is not None for reading in readings):
+        if any(reading.value is not None for reading in found):
             self._miner = None
-        return readings or mined
+            return found
+        return [*found, *mined]
 
     def findings(self) -> list[Finding]:
         """Return the rules that would read what was mined."""
@@ -70,4 +77,5 @@ class Detector:
         """Return what `feed` would if the record `pending` ended here."""
         found = [reader.preview(stream, pending) for reader in self._readers]
         mined = self._miner.preview(stream, pending, is_screen=is_screen) if self._miner else []
-        return [reading for reading in found if reading is not None] or mined
+        readings = [reading for reading in found if reading is not None]
+        return readings if any(reading.value is not None for reading in readings) else [*readings, *mined]

@@ -1,13 +1,13 @@
 """A record -> the numbers in it that might be progress, each with what makes it the same number in the next record.
 
-Looks at one record by itself and decides nothing: `detect.py` watches which of these numbers move. Ratios, loads,
+Looks at one record by itself and decides nothing: `mining.py` watches which of these numbers move. Ratios, loads,
 rates, times, dates, versions and numbers inside names are left out here, by their form or by the words beside them.
 """
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final, Literal, TypeAlias
 
 from cmdtool.values import parse_number
@@ -92,7 +92,8 @@ _TOKENS: Final = {
     "word": r"[A-Za-z_]+ (?![\w./~@\\])",
     "name": r"[\w/~.@\\] [\w./~@+\\-]*",
 }
-"""What a record is made of, the first that fits at each place. All repetitions are bounded: `re` takes linear time."""
+"""What a record is made of, the first that fits at each place. No repetition can be split in two ways, so that `re`
+takes linear time."""
 
 _TOKEN: Final = re.compile("|".join(f"(?P<{kind}>{text})" for kind, text in _TOKENS.items()), re.VERBOSE)
 
@@ -140,7 +141,7 @@ def find_features(record: bytes, *, is_percentage_first: bool = False) -> list[F
         record: a record, as `RecordSplitter` gives it.
         is_percentage_first: whether the head of a table said that its rows begin with one.
     """
-    text = record[:LONGEST].decode("utf-8", "replace")
+    text = record[:LONGEST].decode("utf-8", "surrogateescape")
     found = _Line(text).features(is_percentage_first) if any(char.isdigit() for char in text) else _drawn(text)
     if is_verdict(record):
         found.append(Feature("verdict", 0.0, None, "verdict", "verdict", "", True, True, (0, 0)))
@@ -158,12 +159,12 @@ class _Line:
         self._label_words = set(re.findall(r"[a-z]+", self._label.casefold()))
 
     def features(self, is_percentage_first: bool) -> list[Feature]:
-        found = list(self._determinate())[:MOST]
+        found = list(islice(self._determinate(), MOST))
         first = self._tokens[0]
         if is_percentage_first and len(self._tokens) > 3 and first.lastgroup == "count" and not found:
             value = float(first["amount"].replace(",", ""))
             return [self._feature("percent", value, 100.0, first, "table", "", is_sure=True)] if value <= 100 else []
-        return found + list(self._counts())[:MOST]
+        return [*found, *islice(self._counts(), MOST)]
 
     # --- with a total ---
 
@@ -201,7 +202,7 @@ class _Line:
         follows_bar = place > 0 and self._tokens[place - 1].lastgroup == "bar"
         if (is_result and not follows_bar) or {before, after} & NOT_PROGRESS:
             return None
-        if is_spread and not {before, after} & PROGRESS:
+        if is_spread and not {before, after} & (PROGRESS | WHOLE):
             return None
         bracket = self._bracket(token)
         at_start = bracket != "[" and not self._text[: token.start()].strip(_EDGES)
@@ -300,7 +301,7 @@ class _Line:
             (token["size"] is None and len(whole) in (10, 13) and whole.startswith("1"))
             or (is_first and (len(decimals) >= 3 or after[:1] in ("|", ":", ")")))
             or re.match(r"0\d", whole)
-            or re.search(r"\w\[\Z", before)
+            or re.fullmatch(r"\w\[", before[-2:])
             or (before.endswith(":") and after.startswith(":"))
         )
 
@@ -333,7 +334,7 @@ class _Line:
         where: tuple[int, int] | None = None,
     ) -> Feature:
         start, end = where or token.span()
-        span = (len(self._text[:start].encode()), len(self._text[:end].encode()))
+        span = (_size(self._text[:start]), _size(self._text[:end]))
         label = self._label
         return Feature(kind, value, total, (kind, layout, series), (kind, layout), label, is_sure, names_step, span)
 
@@ -358,6 +359,11 @@ def _number(text: str) -> float | None:
     return parse_number(text.replace(",", ""))
 
 
+def _size(text: str) -> int:
+    """Return the length in bytes of what was decoded."""
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
 def _ascends(numbers: Sequence[float]) -> bool:
     return all(before < after for before, after in pairwise(numbers))
 
@@ -379,6 +385,5 @@ def _drawn(text: str) -> list[Feature]:
     if width < _NARROWEST or full + empty < width - 1 or frame["full"] == frame["empty"]:
         return []
     label = text[: frame.start()].strip(_EDGES)
-    start = len(text[: frame.start()].encode())
-    span = (start, start + len(frame[0].encode()))
+    span = (_size(text[: frame.start()]), _size(text[: frame.end()]))
     return [Feature("bar", float(width - empty), float(width), (label, width), "bar", label, True, False, span)]

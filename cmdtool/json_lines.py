@@ -3,28 +3,17 @@
 import json
 import re
 from collections.abc import Hashable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from cmdtool.features import Feature, Kind
 
 _DONE: Final = (
-    *(
-        "current",
-        "completed",
-        "done",
-        "processed",
-        "progress",
-        "downloaded",
-        "finished",
-        "transferred",
-        "count",
-        "value",
-    ),
-    *("bytes_done", "files_done", "downloaded_bytes", "position", "step", "index", "i", "n"),
+    "current completed done processed progress downloaded finished transferred count value bytes_done files_done"
+    " downloaded_bytes position step index i n".split()
 )
-_TOTAL: Final = (
-    *("total", "total_bytes", "total_files", "total_steps", "size", "max", "maximum", "length", "steps", "of"),
-)
+_TOTAL: Final = "total total_bytes total_files total_steps size max maximum length steps of".split()
+_PERCENT: Final = re.compile(r"percent(?:age)?|pct", re.IGNORECASE)
 _SHARE: Final = re.compile(
     r"(?:percent(?:age)?(?:_?(?:done|complete))?|pct|progress|fraction(?:_done)?)", re.IGNORECASE
 )
@@ -36,6 +25,7 @@ _COUNT: Final = re.compile(
 )
 _DEEPEST: Final = 3
 _MOST: Final = 24
+_MOST_NUMBERS: Final = 64
 
 
 def json_features(record: bytes) -> list[Feature]:
@@ -47,14 +37,16 @@ def json_features(record: bytes) -> list[Feature]:
     if not isinstance(value, Mapping):
         return []
     label = str(value.get("type") or value.get("message_type") or "")
-    numbers = dict(_flatten(value, (), _DEEPEST))
+    numbers = dict(islice(_flatten(value, (), _DEEPEST), _MOST_NUMBERS))
     found = [*_pairs(numbers, label), *_shares(numbers, label)] or _counts(numbers, label)
     return found[:_MOST]
 
 
 def _pairs(numbers: Mapping[tuple[str, ...], float], label: str) -> Iterator[Feature]:
-    for folder in dict.fromkeys(path[:-1] for path in numbers):
-        names = {path[-1].lower(): path for path in numbers if path[:-1] == folder}
+    folders: dict[tuple[str, ...], dict[str, tuple[str, ...]]] = {}
+    for path in numbers:
+        folders.setdefault(path[:-1], {})[path[-1].lower()] = path
+    for names in folders.values():
         done = next((names[name] for name in _DONE if name in names), None)
         total = next((names[name] for name in _TOTAL if name in names), None)
         if done and total and 0 < numbers[total] and numbers[done] <= numbers[total]:
@@ -63,7 +55,9 @@ def _pairs(numbers: Mapping[tuple[str, ...], float], label: str) -> Iterator[Fea
 
 def _shares(numbers: Mapping[tuple[str, ...], float], label: str) -> Iterator[Feature]:
     for path, number in numbers.items():
-        if _SHARE.fullmatch(path[-1]) and number <= 100:
+        if number <= 100 and _PERCENT.fullmatch(path[-1]):
+            yield _feature("percent", number, 100.0, path, label)
+        elif number <= 100 and _SHARE.fullmatch(path[-1]):
             yield _feature("fraction", number, None, path, label)
 
 
@@ -82,6 +76,8 @@ def _feature(kind: Kind, value: float, total: float | None, series: Hashable, la
 
 def _flatten(value: Mapping[str, Any], path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], float]]:
     for key, item in value.items():
+        if not key.isascii():
+            continue
         if isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item < 1e18:
             yield (*path, key), float(item)
         elif isinstance(item, Mapping) and depth > 1:

@@ -22,11 +22,11 @@ def main() -> None:
     with open(channel, "rb", closefd=False) as request:
         program, argv, env = marshal.load(request)
     os.set_inheritable(channel, False)
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
     # Python ignores them, and the command would inherit that (signal(7)).
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
         os.execve(program, argv, env)
     except OSError as exc:
         os.write(channel, str(exc.errno).encode())

@@ -1,6 +1,6 @@
 """Records of a program nobody described -> readings: features become series, and a series that rises is followed.
 
-The method is explained at the top of `detect.py`. Pure: no clock. A record costs some ten microseconds, so of a block
+The method is explained at the top of `detect.py`. Pure: no clock. A record costs some fifty microseconds, so of a block
 with very many of them the middle is left out: what it says would be replaced before anybody saw it.
 """
 
@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from cmdtool.features import Feature, find_features, heads_percentages, is_verdict
+from cmdtool.features import LONGEST, Feature, find_features, heads_percentages, is_verdict
 from cmdtool.json_lines import json_features
 from cmdtool.readings import Reading
 from cmdtool.records import Placed
@@ -80,6 +80,8 @@ class _Series:
     is_drawn: bool = False
     """Whether its record is drawn again and again."""
     is_proven: bool = False
+    is_share: bool = True
+    """Whether a fraction is one of 1; it is one of 100 once more than 1 was seen."""
     is_split: bool = False
     """Whether its two numbers are done and left: the total is their sum."""
 
@@ -116,6 +118,8 @@ class _Series:
         """Take the next value, and judge whether the series is proven by now; what is drawn again proves more."""
         last, self.newest = self.newest, feature
         self.is_drawn = is_drawn
+        if feature.kind == "fraction" and self.is_share and feature.value > 1:
+            self.is_share, self.is_proven, self.rises, self.waiting = False, False, 0, []
         step = self._step(last, feature)
         self.has_just_risen = step > 0
         if step > 0:
@@ -132,7 +136,7 @@ class _Series:
             case "split" if self.is_split and feature.total is not None:
                 return feature.value, feature.value + feature.total
             case "fraction":
-                return (feature.value * 100 if feature.value <= 1 else feature.value), 100.0
+                return feature.value * (100 if self.is_share else 1), 100.0
         return feature.value, feature.total
 
     def is_possible(self, feature: Feature) -> bool:
@@ -211,12 +215,16 @@ class _State:
     count: int = 0
     """Records so far."""
     is_screen: bool = False
+    wholes: set[Hashable] = field(default_factory=set)
+    """Series that count the steps of a job while its parts rise and begin again."""
     tables: set[Hashable] = field(default_factory=set)
     """Places where the head of a table was printed whose rows begin with a percentage."""
 
     def copy(self) -> "_State":
         series = {key: series.copy() for key, series in self.series.items()}
-        return _State(series, set(self.layouts), self.focus, self.count, self.is_screen, set(self.tables))
+        return _State(
+            series, set(self.layouts), self.focus, self.count, self.is_screen, set(self.wholes), set(self.tables)
+        )
 
     def take(self, place: Hashable, record: bytes, *, is_screen: bool) -> list[Reading]:
         """Take one record from `place`; return what is told now, the newest last."""
@@ -230,7 +238,7 @@ class _State:
                 present[_key(place, feature, is_screen)] = feature
         row = record.row if isinstance(record, Placed) else None
         for key, feature in present.items():
-            self._note(key, feature, Said(self.count, feature, record, row))
+            self._note(key, feature, Said(self.count, feature, record[:LONGEST], row))
         self._corroborate(present)
         offers = [key for key in present if self._is_offered(key)]
         if not offers:
@@ -303,7 +311,9 @@ class _State:
         if best is None:
             return None
         focus = self.series.get(self.focus) if self.focus else None
-        if focus is None or not focus.is_proven or best == self.focus:
+        if focus is None or not focus.is_proven:
+            return self._whole_around(best) or best
+        if best == self.focus:
             return best
         if self.series[best].is_determinate and not focus.is_determinate:
             return best
@@ -313,8 +323,12 @@ class _State:
         if not self.series[best].is_determinate:
             return None if focus.is_determinate or absence < _LONG else best
         other = self.series[best]
-        if focus.newest.names_step and other.restarts and not focus.is_complete:
-            return None  # it begins again with each step of the whole
+        if focus.newest.names_step and focus.newest.kind == "pair" and not focus.is_complete:
+            return None if self.focus in self.wholes or other.restarts else self._after(focus, other, best)
+        return self._after(focus, other, best)
+
+    def _after(self, focus: _Series, other: _Series, best: Key) -> Key | None:
+        """Return what is printed now if it is the next phase."""
         has_ended = focus.is_complete and not other.is_complete
         is_alone = len(other.seen) > 1 and other.seen[0] > focus.seen[-1]
         return best if has_ended or is_alone else None
@@ -327,11 +341,9 @@ class _State:
             if any(series[key].is_hopeful for key in present) or self._expects_total():
                 return None
             return max(offers, key=lambda key: series[key].newest.names_step)
-        whole = next(
-            (key for key in totals if series[key].newest.kind == "percent" and series[key].newest.names_step), None
-        )
-        if whole is not None:
-            return whole
+        for key in totals:
+            if series[key].newest.kind == "percent" and series[key].newest.names_step:
+                return key
         for key in present:
             if key not in offers and series[key].newest.names_step and self._is_whole(series[key], series[totals[0]]):
                 return key
@@ -340,6 +352,21 @@ class _State:
         if not pairs or (percents and self._is_rounded(series[pairs[0]], series[percents[0]])):
             return percents[0]
         return pairs[0]
+
+    def _whole_around(self, best: Key) -> Key | None:
+        """Return the pair that counts the steps of a job, `Epoch 1/4` on a line before, within which `best` rises."""
+        part = self.series[best]
+        if not part.is_determinate:
+            return None
+        first = part.waiting[0].number if part.waiting else self.count
+        for key, series in self.series.items():
+            newest = series.newest
+            is_step = newest.kind == "pair" and newest.names_step and newest.value < (newest.total or 0.0)
+            if key != best and is_step and not series.falls and first - _LATELY < series.seen[0] < first:
+                series.is_proven = True
+                self.wholes.add(key)
+                return key
+        return None
 
     def _expects_total(self) -> bool:
         """Whether a percentage was seen lately, and not often enough to know whether it rises."""
@@ -424,10 +451,10 @@ class Miner:
         """Return what `feed` would if the record `pending` ended here; what is told now is not told again then."""
         if self._ahead is not None and self._ahead[:2] == (place, pending):
             return []
-        state = self._state.copy()
-        readings = state.take(place, pending, is_screen=is_screen)
         if not self._state.may_end_so(place, pending):
             return []
+        state = self._state.copy()
+        readings = state.take(place, pending, is_screen=is_screen)
         readings = self._new(readings) or self._grow(place, pending)
         self._ahead = (place, pending, state)
         self._told += readings

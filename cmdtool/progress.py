@@ -69,6 +69,10 @@ class ProgressTracker:
         """Offer a message without a number."""
         self.offer(Reading(value=None, total=None, message=message, stage=None))
 
+    def weigh(self, stages: Mapping[str, float]) -> None:
+        """Set the weights of the stages, which the parser that `auto` chose knows."""
+        self._shares = _shares(stages)
+
     def expect(self, total: float) -> None:
         """Set the total that a success ends on even if no reading ever came."""
         self._expected = total

@@ -175,6 +175,11 @@ class Reader:
             has_read |= self._apply(self._state, record, hits)
         return self._told(self._reading(self._state), records[-1]) if has_read else None
 
+    def read(self, stream: Stream, records: Sequence[bytes]) -> list[Reading]:
+        """Return what `feed` does, but of bars, of which several may be drawn at once, the reading of each record."""
+        each = [[record] for record in records] if self._bars else [records]
+        return [reading for some in each if (reading := self.feed(stream, some)) is not None]
+
     def preview(self, stream: Stream, pending: bytes) -> Reading | None:
         """Return what `feed` would if the record `pending` ended here; the state stays as it is."""
         hits = self._read(stream, pending)

@@ -161,7 +161,7 @@ class RecordSplitter:
     def _move(self, final: bytes, count: bytes) -> None:
         """Follow the cursor to another row."""
         number = count.partition(b";")[0]
-        rows = int(number) if number.isdigit() and len(number) < 6 else 1
+        rows = max(int(number), 1) if number.isdigit() and len(number) < 6 else 1
         before = self._row
         if final in _UP:
             self._row -= rows

@@ -104,9 +104,16 @@ def replay(recording: Recording, player: Player) -> Iterator[Step]:
 class Client:
     """What a client of a call would be sent, whose clock is told the time; it begins at 0."""
 
-    def __init__(self, spec: ProgressSpec, expected: float | None) -> None:
-        """`expected` is the total that is known from the start."""
+    def __init__(self, spec: Progress, expected: float | None, known: Known = NOTHING_KNOWN) -> None:
+        """Begin at 0.
+
+        Args:
+            spec: how progress is read.
+            expected: the total that is known from the start.
+            known: what `auto` may know of the programs that ran.
+        """
         self._tracker = ProgressTracker(spec, 0.0)
+        self._tracker.weigh(known.stages(spec))
         if expected is not None:
             self._tracker.expect(expected)
         self._now = 0.0

@@ -1,6 +1,6 @@
 """Carries one call's readings to its sink; the command never waits for it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import anyio
@@ -33,6 +33,10 @@ class Reporter:
     def hear(self, line: bytes) -> None:
         """Remember a line of output for the next sign of life."""
         self._tracker.hear(line)
+
+    def weigh(self, stages: Mapping[str, float]) -> None:
+        """Set the weights of the stages."""
+        self._tracker.weigh(stages)
 
     def expect(self, total: float) -> None:
         """Set the total that a success ends on."""

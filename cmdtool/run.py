@@ -205,6 +205,7 @@ class _Progress:
     def __init__(self, call: Call, reporter: Reporter) -> None:
         self.scanner = Scanner(call.tool.progress, call.texts, call.known)
         self._reporter = reporter
+        self._reporter.weigh(call.known.stages(call.tool.progress))
         self._expect_total()
 
     def offer(self, readings: Sequence[Reading]) -> None:

@@ -23,8 +23,10 @@ SAVED: Final = 32.0
 
 STRETCH: Final = 256
 
-_OPEN_END: Final = re.compile(rb"\d[\d,:]*(?:\.\d*)?(?:[A-Za-z%/]{1,8}[\d.,:]*)*\Z")
-"""A number, with its unit or as part of one, that may go on."""
+_GOES_ON: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.,:%/"
+"""What a number that has begun, with its unit or as part of a pair, may go on with."""
+
+_DIGIT: Final = re.compile(rb"[0-9]")
 
 _MARKS: Final = b".."
 """What no number goes on with, and a row of marks does: `0...10...20`."""
@@ -100,7 +102,7 @@ class Scanner:
     def _number_before(self, stream: Stream, block: bytes, now: float) -> list[Reading]:
         """Read the number at the end of a growing record if `block` shows that it was whole, and the record goes on."""
         pending = self._splitters[stream].pending
-        if stream not in self._unread or not block.startswith(_MARKS) or not _OPEN_END.search(pending):
+        if stream not in self._unread or not block.startswith(_MARKS) or _without_open_end(pending) == pending:
             return []
         return self._preview(stream, pending, pending) if self._may_look(1 + len(pending) // STRETCH, now) else []
 
@@ -116,9 +118,7 @@ class Scanner:
         if not records:
             return []
         self.last_record = records[-1]
-        if not self._splitters[stream].has_moved_up:
-            return self._whole(stream, self._feed(stream, records))
-        return [reading for record in records for reading in self._whole(stream, self._feed(stream, [record]))]
+        return self._whole(stream, self._feed(stream, records))
 
     def _preview(self, stream: Stream, pending: bytes, text: bytes) -> list[Reading]:
         """Read `text`, which is the growing record or what of it cannot change any more."""
@@ -131,10 +131,11 @@ class Scanner:
         return self._whole(stream, readings)
 
     def _feed(self, stream: Stream, records: list[bytes]) -> list[Reading]:
-        readings = _listed(self._reader.feed(stream, records))
-        if self._detector and not readings:
-            return self._detector.feed(stream, records, is_screen=self._splitters[stream].has_moved_up)
-        return readings
+        readings = self._reader.read(stream, records)
+        if self._detector is None:
+            return readings
+        found = self._detector.feed(stream, records, is_screen=self._splitters[stream].has_moved_up)
+        return readings or found
 
     def _whole(self, stream: Stream, readings: list[Reading]) -> list[Reading]:
         """Return the progress of the whole where `readings` are of one of several bars; after a start, from zero."""
@@ -145,7 +146,10 @@ class Scanner:
 
 
 def _without_open_end(pending: bytes) -> bytes:
-    text = _OPEN_END.sub(b"", pending)
+    """Return a growing record without a number at its end that may go on."""
+    start = max(len(pending.rstrip(_GOES_ON)), pending.rfind(_MARKS) + len(_MARKS) if _MARKS in pending else 0)
+    digit = _DIGIT.search(pending, start)
+    text = pending[: digit.start()] if digit else pending
     return Placed.at(pending.row, text) if isinstance(pending, Placed) else text
 
 

@@ -76,7 +76,7 @@ def write_progress(findings: Sequence[Finding]) -> str:
 
 def _number_pattern(sample: Sample, *, is_split: bool) -> str:
     start, end = sample.feature.span
-    text = sample.record[start:end].decode("utf-8", "replace")
+    text = sample.record[start:end].decode("utf-8", "surrogateescape")
     match sample.feature.kind:
         case "percent":
             return rf"(?P<percent>{_NUMBER}) ?%" if "%" in text else rf"(?P<percent>{_NUMBER})"
@@ -153,6 +153,8 @@ def _json_rules(feature: Feature, record: bytes) -> Iterator[Finding]:
         case "pair":
             for name, path in zip(("progress", "total"), keys, strict=False):
                 yield Finding(rf'"{re.escape(path[-1])}": *(?P<{name}>[\d.]+)', None, record)
+        case "percent":
+            yield Finding(rf'"{re.escape(keys[-1])}": *(?P<percent>[\d.]+)', None, record)
         case "fraction":
             total = 1.0 if feature.value <= 1 else 100.0
             yield Finding(rf'"{re.escape(keys[-1])}": *(?P<progress>[\d.]+)', total, record)

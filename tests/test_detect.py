@@ -30,6 +30,17 @@ def test_of_several_known_programs_the_newest_reading_counts() -> None:
     assert told(known, LINES[0], b"part 5/6", LINES[1]) == [(1, 4), (5, 6), (2, 4)]
 
 
+def test_of_one_block_too_the_newest_reading_is_last_and_words_do_not_hide_what_is_mined() -> None:
+    parts = ProgressSpec.model_validate({"rules": [r"part (\d+)/(\d+)"]})
+    detector = Detector(Known({"steps": STEPS, "parts": parts}, mines=False), {})
+    assert [one.value for one in detector.feed("stdout", [b"part 5/6", LINES[0]])] == [5, 1]
+    words = ProgressSpec.model_validate({"rules": ["(?P<message>entering .*)"]})
+    detector = Detector(Known({"words": words}, mines=True), {})
+    detector.feed("stdout", [b"[1/9]", b"entering x"])
+    told = detector.feed("stdout", [b"[2/9]", b"entering y"])
+    assert [one.value for one in told if one.value is not None] == [1, 2]
+
+
 def test_a_preview_changes_nothing() -> None:
     detector = Detector(Known({"steps": STEPS}, mines=True), {})
     assert [reading.value for reading in detector.preview("stdout", LINES[0])] == [1]

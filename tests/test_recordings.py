@@ -117,7 +117,7 @@ def test_a_parser_is_found_by_the_command(case: str) -> None:
 def test_a_client_is_sent_what_rises_and_is_never_above_the_total(case: str, known: bool) -> None:
     recording = RECORDINGS[case]
     player = Player(Progress(detects=True), known_programs(recording.argv) if known else NOTHING_KNOWN)
-    client = Client(Progress(detects=True), None)
+    client = Client(Progress(detects=True), None, known_programs(recording.argv) if known else NOTHING_KNOWN)
     success = recording.exit_code == 0
     sent = list(play_to(client, replay(recording, player), recording.duration or 0.0, success=success))
     updates = [one.update for one in sent]

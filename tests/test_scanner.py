@@ -1,4 +1,7 @@
+import time
 from typing import Any
+
+import pytest
 
 from cmdtool.model import Progress
 from cmdtool.readings import Reading
@@ -64,6 +67,18 @@ def test_a_look_at_a_growing_record_leaves_out_a_number_at_its_end() -> None:
     scanned.feed("stdout", b"took", 0.0)
     scanned.feed("stdout", b" 5s ", 0.1)
     assert numbers(scanned.feed("stdout", b"took 3m", 0.2)) == (5, None)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"1" + b"a" * 8000 + b" ", b"1" * 8000 + b" ", b"Get 1//usr/share/doc/packages/html/index.html ", b"7" * 8000],
+)
+def test_no_growing_record_takes_long_to_look_at(tail: bytes) -> None:
+    scanned = scanner(r"(\d+)%")
+    for number, block in enumerate([b"x ", b"y ", tail, b"z"]):
+        began = time.process_time()
+        scanned.feed("stdout", block, number * 1.0)
+        assert time.process_time() - began < 1
 
 
 def test_a_finished_record_leaves_nothing_to_wait_for() -> None:

@@ -120,7 +120,7 @@ def suggest(path: Path | None) -> int:
 
 def _players(reads: _Reads) -> tuple[Player, Client]:
     player = Player(reads.spec, reads.known)
-    return player, Client(reads.spec, player.scanner.total)
+    return player, Client(reads.spec, player.scanner.total, reads.known)
 
 
 def _closing(client: Client, source: Source, reads: _Reads) -> Iterator[Sent]:

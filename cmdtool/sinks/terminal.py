@@ -12,6 +12,9 @@ from rich.text import Text
 
 from cmdtool.progress import Update
 
+_SMALL: Final = 100
+"""Total below which tenths are shown."""
+
 _LINE_EVERY: Final = 1.0
 """Seconds between two lines where no bar can be drawn."""
 
@@ -23,6 +26,7 @@ class TerminalSink:
         self._console = console
         self._name = name
         self._line_at = 0.0
+        self._held = ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -43,6 +47,8 @@ class TerminalSink:
     ) -> None:
         if self._console.is_terminal:
             self._bar.stop()
+        elif self._held:
+            self._print_line(self._held)
 
     async def send(self, update: Update) -> None:
         """Show `update`; a message that only repeats its numbers is left out."""
@@ -51,10 +57,15 @@ class TerminalSink:
             message = ""
         if self._console.is_terminal:
             self._bar.update(self._task, completed=update.progress, total=update.total, message=message, refresh=True)
-        elif update.progress == update.total or time.monotonic() >= self._line_at:
-            self._line_at = time.monotonic() + _LINE_EVERY
-            line = " ".join(filter(None, (measure, message)))
-            self._console.print(f"{self._name}: {line}", markup=False, highlight=False, soft_wrap=True)
+            return
+        self._held = " ".join(filter(None, (measure, message)))
+        if update.progress == update.total or time.monotonic() >= self._line_at:
+            self._print_line(self._held)
+
+    def _print_line(self, line: str) -> None:
+        self._line_at = time.monotonic() + _LINE_EVERY
+        self._held = ""
+        self._console.print(f"{self._name}: {line}", markup=False, highlight=False, soft_wrap=True)
 
     def print(self, line: str) -> None:
         """Print a line of the command's output above the bar."""
@@ -66,7 +77,10 @@ def format_measure(progress: float, total: float | None) -> str:
     if total is None:
         return f"{progress:,.0f}" if progress >= 1 else ""
     percent = f"{int(100 * progress / total + 1e-9):3d}%"
-    return percent if total == 100 else f"{percent} {progress:,.0f}/{total:,.0f}"
+    if total == 100:
+        return percent
+    has_decimals = total < _SMALL and (progress % 1 or total % 1)
+    return f"{percent} {progress:,.1f}/{total:,.1f}" if has_decimals else f"{percent} {int(progress):,}/{total:,.0f}"
 
 
 class _Measure(ProgressColumn):
