@@ -114,8 +114,8 @@ def test_other_forms_are_read_right(name: str, text: str, expected: tuple[float 
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("7z", "Compressing  50% done.txt"),
-        ("7z", "Archive size: 33202714 bytes (32 MiB)"),
+        ("sevenzip", "Compressing  50% done.txt"),
+        ("sevenzip", "Archive size: 33202714 bytes (32 MiB)"),
         ("ansible", '    "msg": "50% of 3/4"'),
         ("aria2", "[DL:2.0MiB][#e9ea95 0.9MiB/3.0MiB(32%)][#df162e 0.9MiB/4.0MiB(24%)]"),
         ("badblocks", "Pass completed, 0 bad blocks found. (0/0/0 errors)"),

@@ -29,7 +29,7 @@ SECONDS = 2.5
 SIZE = 16_000_000
 """What dd copies."""
 
-BAR = r"^{name} [━╸╺]+ +(?:(?P<percent>\d+)%(?: [\d,]+/[\d,]+)?|(?P<count>[\d,]+)) +\d+:\d\d:\d\d "
+BAR = r"^{name} [━╸╺]+ +(?:(?P<percent>\d+)%(?: [\d,.]+/[\d,.]+)?|(?P<count>[\d,]+)) +\d+:\d\d:\d\d "
 LINE = r"{name}: +(?:(?P<percent>\d+)%|(?P<count>[\d,]+))"
 """A plain line; it may follow what the program has not ended with a line end."""
 
@@ -243,8 +243,7 @@ def cloning(machine: Machine) -> Command:
     slowly = machine.folder / "slowly"
     machine.write_script(slowly, f'#!/bin/sh\ngit-upload-pack "$@" | pv -q -L {int(3e6 / SECONDS)}\n')
     words = ["git", "clone", "--no-local", "--upload-pack", str(slowly), str(source), "clone"]
-    # By default the parser's stages are not used, and each phase starts from 0: most of the clone stands still.
-    return Command(words, anything, ["-p", "git"])
+    return Command(words, anything)
 
 
 def phases(output: str) -> set[int]:
