@@ -6,22 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cmdtool.errors import ArgumentError
-from cmdtool.library import builtin_parsers
-from cmdtool.manifest import resolve_progress
 from tests.test_docs import README, blocks, command, environment, sections
 
 __all__ = ["command"]
 
 SCRIPT = "#!/bin/sh\nfor n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo migrated $n of 12 tables; sleep 0.15; done\n"
-
-
-def has_auto() -> bool:
-    try:
-        resolve_progress("auto", builtin_parsers())
-    except ArgumentError:
-        return False
-    return True
 
 
 @pytest.fixture
@@ -61,8 +50,6 @@ def test_each_step_of_the_how_to_works_and_prints_what_it_shows(command: Path, f
             continue
         for step in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
             line, *expected = step.splitlines()
-            if "--suggest" in line and not has_auto():
-                continue
             done = run(line, command, folder)
             steps += 1
             assert done.returncode == 0, f"{line}\n{done.stdout}"
@@ -72,7 +59,6 @@ def test_each_step_of_the_how_to_works_and_prints_what_it_shows(command: Path, f
     assert steps >= 4
 
 
-@pytest.mark.skipif(not has_auto(), reason="rules are suggested by what `auto` finds")
 def test_what_is_suggested_reads_the_recording_once_it_is_pasted(command: Path, folder: Path) -> None:
     assert run("cmdtool record -o migrate.jsonl -- ./migrate.sh", command, folder).returncode == 0
     suggested = run("cmdtool parse --suggest migrate.jsonl", command, folder)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -138,7 +139,10 @@ def test_updates_come_with_signs_of_life_while_nothing_else_does(folder: Path) -
         assert process.stdout is not None
         process.stdin.write(b"10%\n")
         messages = [json.loads(process.stdout.readline())["message"] for _ in range(3)]
-        assert messages == ["10%", "0s elapsed · 10%", "0s elapsed · 10%"]
+        assert [re.sub(r"\d+s elapsed", "0s elapsed", message) for message in messages] == [
+            "10%",
+            *["0s elapsed · 10%"] * 2,
+        ]
 
 
 def test_an_interrupt_shows_what_there_is(folder: Path) -> None:

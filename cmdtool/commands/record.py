@@ -8,7 +8,7 @@ from dataclasses import replace
 from errno import ESPIPE
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import anyio
 
@@ -17,8 +17,10 @@ from cmdtool.errors import CmdtoolError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.model import NONE, Stream
 from cmdtool.process import Supervisor
-from cmdtool.recording import Chunk, Recording, dump_chunk, dump_head
+from cmdtool.recording import Chunk, Recording, dump_chunk, dump_head, is_recording
 from cmdtool.run import Call, RunResult, prepare, run_call
+
+_LONGEST_HEAD: Final = 1 << 20
 
 
 def record(words: Sequence[str], output: Path, *, pty: bool) -> int:
@@ -78,12 +80,30 @@ async def _run(call: Call, writer: "_Writer", supervisor: Supervisor, interrupt:
     return await run_call(call, supervisor, echo=echo)
 
 
+def _refuse_other(path: Path) -> None:
+    """Refuse to write over a file that is not a recording.
+
+    Raises:
+        CmdtoolError: it is something else.
+    """
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.readline(_LONGEST_HEAD)
+    except OSError:  # writing will say what is wrong
+        return
+    if head and not is_recording(head):
+        raise CmdtoolError(f"{path}: there is a file that is no recording\nhint: name another one, or remove it first")
+
+
 class _Writer:
     """Writes a recording block by block, so that none of it is lost if this process is killed; a context manager."""
 
     def __init__(self, path: Path, recording: Recording) -> None:
         self._path = path
         self._failure: OSError | None = None
+        _refuse_other(path)
         try:
             self._file: BinaryIO = open(path, "wb", buffering=0)
             self._overwrite(recording)
