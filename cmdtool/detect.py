@@ -7,20 +7,23 @@ beside parsers of programs that run others, such as make, and where a script run
 What mining does, so that a reader can predict it (`features.py`, `mining.py`):
 
 1. **Features.** Of each record the numbers that could be progress are looked at: percentages, `a/b` and `a of b`,
-   `a/b` where a + b stays the same (done and left), `left a/b`, clock pairs, shares in JSON lines, bars made of glyphs,
-   bare counts, lines that say how one test ended, and rows of dots while they grow. What its form or a word beside it
-   gives away as a ratio, a load, a rate, a time, a date or part of a name is left out.
+   `a/b` where a + b stays the same (done and left), `left a/b`, clock pairs, shares in JSON lines, bars made of glyphs
+   where there is no digit, bare counts, lines that say how one test ended, and rows of dots while they grow. What its
+   form or a word beside it gives away as a ratio, a load, a rate, a try, a score, a time, a date, part of a name or of
+   a row of a table is left out.
 2. **Series.** A feature belongs to the same series as one of an earlier record where it stands in the same place of the
    same kind of record: with the same words before it, the same total, or, for a bare count, in a record that is
    otherwise the same.
 3. **Proof.** Nothing is said of a series until it has risen: once where a bar, brackets or a word say that it is
-   progress, or its total stays the same, or a large number beside it rises too; else twice, a bare count three times.
+   progress, or its total stays the same, or, in a record drawn again, a large number beside it rises too; else twice. A
+   bare count needs three steps, one less where a word says what is counted, two less for a size that is drawn again.
    A series that falls without having been complete must prove more, one that keeps falling is left alone. So
    constants, ratios, tables and summaries stay unread. What a series said before its proof is then told, oldest first.
 4. **Choice.** Determinate beats indeterminate. In one record a total beats a bare percentage, unless its numbers are
-   rounded more; a pair that counts the parts of the job (`file 3 of 10`) beats what moves faster than it. What is
-   chosen is followed as long as it goes on. Another thing is the next phase once the one before is complete, or has
-   been silent for two records of the other. Of several bars drawn at once, `bars.py` chooses.
+   rounded more; a pair that counts the parts of the job (`file 3 of 10`, or `Epoch 3/10` on a line before) beats what
+   moves faster than it. What is chosen is followed as long as it goes on. Another thing is the next phase once the one
+   before is complete, or two records of the other have come without it; another count once the one before is silent
+   for fifty records. Of several bars drawn at once, `bars.py` chooses.
 
 Mining prefers silence to a wrong number.
 """

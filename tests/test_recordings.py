@@ -18,6 +18,7 @@ from cmdtool.readings import Reader, Reading
 from cmdtool.recording import Recording
 from cmdtool.records import RecordSplitter
 from cmdtool.replay import Client, Player, play_to, replay
+from cmdtool.suggest import write_progress
 from tests.recordings.readers import READERS, load, parser_name
 from tests.recordings.score import FOLDER, Score, load_truths, score, too_high
 
@@ -62,6 +63,11 @@ PRINTED: Final = st.one_of(
     st.builds(
         "{} {}/{} {}%\r".format, st.sampled_from("ab"), st.integers(0, 9), st.integers(0, 9), st.integers(0, 120)
     ).map(str.encode),
+    st.builds(
+        b'{"%b": %d, "total": %d}\n'.__mod__,
+        st.tuples(st.sampled_from([b"done", b"percent", b"\\ud800_done"]), st.integers(0, 9), st.integers(0, 9)),
+    ),
+    st.builds(b"\xff\xff file %d/10\n".__mod__, st.integers(0, 9)),
     st.sampled_from([b"\x1b[A", b"\x1b[2K\r", b"\n", b"."]),
 )
 """What a program may print: anything, and what looks like progress."""
@@ -132,6 +138,7 @@ def test_a_client_is_sent_what_rises_whatever_is_printed(blocks: list[tuple[Stre
     player, client = Player(Progress(detects=True)), Client(Progress(detects=True), None)
     steps = [step for t, (stream, data) in enumerate(blocks) for step in player.feed(stream, data, t / 9)]
     steps += player.finish(len(blocks) / 9)
+    assert write_progress(player.scanner.findings())
     updates = [one.update for one in play_to(client, steps, len(blocks) / 9, success=success)]
     assert all(before.progress < after.progress < float("inf") for before, after in pairwise(updates))
     assert all(update.total is None or update.progress <= update.total for update in updates)
