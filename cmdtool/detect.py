@@ -60,6 +60,8 @@ class Detector:
     def __init__(self, known: Known, arguments: Mapping[str, str]) -> None:
         self._readers = [Reader(spec, arguments) for spec in known.parsers.values()]
         self._miner = Miner() if known.mines else None
+        self._has_told = False
+        self._held: list[Reading] = []
 
     def feed(self, stream: Stream, records: Sequence[bytes], *, is_screen: bool = False) -> list[Reading]:
         """Return what is read in `records`, the newest last."""
@@ -69,8 +71,19 @@ class Detector:
         mined = self._miner.feed(stream, records, is_screen=is_screen) if self._miner else []
         if any(reading.value is not None for reading in found):
             self._miner = None
-            return found
+            return self._told(found)
         return [*found, *mined]
+
+    def _told(self, found: list[Reading]) -> list[Reading]:
+        """Hold what is complete when it first appears until more comes: a bar that is only shown when all is done."""
+        if self._has_told:
+            return found
+        numbers = [*self._held, *(reading for reading in found if reading.value is not None)]
+        if len(numbers) == 1 and _is_complete(numbers[0]):
+            self._held = numbers
+            return [reading for reading in found if reading.value is None]
+        self._has_told = True
+        return [*self._held, *found]
 
     def findings(self) -> list[Finding]:
         """Return the rules that would read what was mined."""
@@ -81,4 +94,13 @@ class Detector:
         found = [reader.preview(stream, pending) for reader in self._readers]
         mined = self._miner.preview(stream, pending, is_screen=is_screen) if self._miner else []
         readings = [reading for reading in found if reading is not None]
-        return readings if any(reading.value is not None for reading in readings) else [*readings, *mined]
+        if not self._has_told and not self._held and len(readings) == 1 and _is_complete(readings[0]):
+            return []
+        if not any(reading.value is not None for reading in readings):
+            return [*readings, *mined]
+        self._has_told = True
+        return readings
+
+
+def _is_complete(reading: Reading) -> bool:
+    return reading.value is not None and reading.total is not None and reading.value >= reading.total

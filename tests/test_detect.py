@@ -41,6 +41,13 @@ def test_of_one_block_too_the_newest_reading_is_last_and_words_do_not_hide_what_
     assert [one.value for one in told if one.value is not None] == [1, 2]
 
 
+def test_what_is_complete_when_it_first_appears_waits_for_more() -> None:
+    known = Known({"steps": STEPS}, mines=False)
+    assert told(known, b"step 4 of 4") == []
+    assert told(known, b"step 4 of 4", b"step 1 of 2") == [(4, 4), (1, 2)]
+    assert Detector(known, {}).preview("stdout", b"step 4 of 4") == []
+
+
 def test_a_preview_changes_nothing() -> None:
     detector = Detector(Known({"steps": STEPS}, mines=True), {})
     assert [reading.value for reading in detector.preview("stdout", LINES[0])] == [1]
