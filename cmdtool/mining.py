@@ -323,12 +323,9 @@ class _State:
         if not self.series[best].is_determinate:
             return None if focus.is_determinate or absence < _LONG else best
         other = self.series[best]
-        if focus.newest.names_step and focus.newest.kind == "pair" and not focus.is_complete:
-            return None if self.focus in self.wholes or other.restarts else self._after(focus, other, best)
-        return self._after(focus, other, best)
-
-    def _after(self, focus: _Series, other: _Series, best: Key) -> Key | None:
-        """Return what is printed now if it is the next phase."""
+        counts_steps = focus.newest.names_step and focus.newest.kind == "pair" and not focus.is_complete
+        if counts_steps and (self.focus in self.wholes or other.restarts):
+            return None  # that begins again with each step of the whole
         has_ended = focus.is_complete and not other.is_complete
         is_alone = len(other.seen) > 1 and other.seen[0] > focus.seen[-1]
         return best if has_ended or is_alone else None

@@ -127,7 +127,11 @@ class _Recorded:
             yield step.t, [step]
 
     def clock(self, t: float) -> str:
-        return f"{t:.2f}s" if t < 100 else format_elapsed(t)
+        return _format_time(t)
+
+
+def _format_time(t: float) -> str:
+    return f"{t:.2f}s" if t < 100 else format_elapsed(t)
 
 
 def _describe_end(exit_code: int) -> str:
@@ -195,7 +199,7 @@ class _Live:
             yield now, list(player.finish(now))
 
     def clock(self, t: float) -> str:
-        return f"{t:.2f}s" if t < 100 else format_elapsed(t)
+        return _format_time(t)
 
     def _ready(self, interrupts: int, player: Player, wait: Callable[[], float]) -> list[int]:
         seconds = QUIET if player.scanner.awaits_quiet("stdout") else min(wait(), _LONGEST_WAIT)

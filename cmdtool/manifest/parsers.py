@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import reduce
-from typing import Any, Final
+from typing import Final
 
 from cmdtool.errors import BadValue
 from cmdtool.manifest.nodes import did_you_mean
@@ -47,7 +47,7 @@ class Parsers:
         merged = reduce(lambda parser, own: _merge(own, parser), reversed(chain))
         detects = wanted == AUTO or (wanted is None and not merged.rules)
         parser = AUTO if merged.parser is None and detects else merged.parser
-        return Progress.model_construct(None, **{**_given(merged), "parser": parser, "detects": detects})
+        return as_progress(merged, parser=parser, detects=detects)
 
     def builtin_name(self, spec: ProgressSpec) -> str | None:
         """Return the built-in parser that `spec`, which can be resolved, leads to."""
@@ -77,5 +77,7 @@ def _merge(own: ProgressSpec, parser: ProgressSpec) -> ProgressSpec:
     return own.model_copy(update={**inherited, "rules": (*own.rules, *parser.rules), "parser": own.parser})
 
 
-def _given(spec: ProgressSpec) -> dict[str, Any]:
-    return {key: getattr(spec, key) for key in ProgressSpec.model_fields}
+def as_progress(spec: ProgressSpec, **changes: object) -> Progress:
+    """Return a progress, as a manifest writes it, as one that is complete."""
+    keys = {key: getattr(spec, key) for key in ProgressSpec.model_fields}
+    return Progress.model_construct(None, **{**keys, **changes})

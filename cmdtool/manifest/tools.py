@@ -11,7 +11,7 @@ from cmdtool.errors import BadValue, StartError
 from cmdtool.manifest.arguments import check_argument, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
-from cmdtool.manifest.parsers import Parsers
+from cmdtool.manifest.parsers import Parsers, as_progress
 from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
 from cmdtool.model import Argument, Counted, Defaults, ParserFile, Progress, ProgressSpec, Tool, ToolKeys
 from cmdtool.needs import TERMINAL, silent_without, tool_commands
@@ -187,9 +187,7 @@ class _Maker:
         else:
             resolved = resolve_at(place, own, self._shared.parsers, self._report)
             check_progress(place, own, resolved, self._holes, self._report)
-        return resolved or Progress.model_construct(
-            None, **{key: getattr(own, key) for key in ProgressSpec.model_fields}
-        )
+        return resolved or as_progress(own)
 
     def _check_used(self, progress: ProgressSpec) -> None:
         if self._keys.shell is not None or any(total.shell for total in progress.counted_totals):
