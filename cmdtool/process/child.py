@@ -1,0 +1,134 @@
+"""One running command: its output, its exit, and who belongs to it."""
+
+import errno
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Final
+
+import anyio
+import psutil
+
+from cmdtool.model import Stream, Terminal
+from cmdtool.pseudo_terminal import Responder
+
+BLOCK: Final = 64 * 1024
+"""Bytes read at once: the capacity of a pipe (pipe(7))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended: with an exit status or by a signal (its name), one or the other."""
+
+    status: int | None
+    signal: str | None
+
+
+class Process:
+    """A running command; made by `Supervisor.start`, ended by `Supervisor.end`."""
+
+    def __init__(
+        self, popen: subprocess.Popen[bytes], outputs: Mapping[Stream, IO[bytes]], terminal: Terminal | None
+    ) -> None:
+        self._popen = popen
+        self._outputs = outputs
+        self._terminal = terminal
+        for output in outputs.values():
+            os.set_blocking(output.fileno(), False)
+        self._responders = {stream: Responder() for stream in outputs}
+        self.farewell = (signal.SIGTERM, signal.SIGCONT, *([signal.SIGHUP] if terminal else []))
+        """The signals that ask it to end: also the one of a terminal that goes away, if it has one."""
+        self.session = popen.pid
+        """The id of its session, of its process group, and its own."""
+
+    async def read(self, stream: Stream) -> bytes:
+        """Return the next block of output, at most 64 KiB; empty at end of file."""
+        fd = self._outputs[stream].fileno()
+        await anyio.lowlevel.checkpoint()  # a flood must not keep the event loop to itself
+        while True:
+            try:
+                block = os.read(fd, BLOCK)
+            except BlockingIOError:
+                await anyio.wait_readable(fd)
+            except OSError as exc:
+                if exc.errno == errno.EIO:  # the end of file of a terminal that nobody has open any more
+                    return b""
+                raise
+            else:
+                if self._terminal:
+                    self._respond(stream, block, self._terminal.controlling)
+                return block
+
+    def _respond(self, stream: Stream, block: bytes, controlling: Stream) -> None:
+        """Answer what the program asks its terminal. It reads that from the controlling one, whatever it wrote to."""
+        if answers := self._responders[stream].answers(block):
+            with suppress(OSError):  # it has read none of the answers so far, or has closed the terminal
+                os.write(self._outputs[controlling].fileno(), answers)
+
+    async def exited(self) -> None:
+        """Wait until the process has exited. It is not reaped yet, so its pid stays its own."""
+        try:
+            fd = os.pidfd_open(self._popen.pid)
+        except (AttributeError, OSError):  # no pidfd here: macOS, Linux < 5.3
+            await anyio.to_thread.run_sync(
+                os.waitid, os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT, abandon_on_cancel=True
+            )
+            return
+        try:
+            await anyio.wait_readable(fd)
+        finally:
+            os.close(fd)
+
+    def reap(self) -> Exit:
+        """Collect the process and return how it ended; one that cannot be killed counts as killed, and nobody waits."""
+        code = self._popen.poll()
+        if code is None:
+            return Exit(None, signal.SIGKILL.name)
+        if code >= 0:
+            return Exit(code, None)
+        try:
+            return Exit(None, signal.Signals(-code).name)
+        except ValueError:  # a real-time signal has no name
+            return Exit(None, f"signal {-code}")
+
+    def close(self) -> None:
+        """Close its output; a terminal goes away."""
+        for output in self._outputs.values():
+            output.close()
+
+    def members(self) -> list[int]:
+        """Return the pids of the session that still run; zombies do not."""
+        return [pid for pid in psutil.pids() if self._has_member(pid)]
+
+    def _has_member(self, pid: int) -> bool:
+        try:
+            if pid == self._popen.pid:
+                # It looks like a zombie as soon as its first thread has ended; the others may go on.
+                return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+            return os.getsid(pid) == self.session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except (ChildProcessError, ProcessLookupError, PermissionError, psutil.Error):
+            return False
+
+    def signal_all(self, *signals: signal.Signals) -> None:
+        """Send the signals to the process group, at once, and to all others in the session.
+
+        Until its leader is reaped, neither can be somebody else's.
+        """
+        others = [pid for pid in self.members() if _group_of(pid) != self.session]
+        for number in signals:
+            # No permission: none but set-uid members, or on macOS zombies, are left. `end` says who does not die.
+            with suppress(PermissionError, ProcessLookupError):
+                os.killpg(self.session, number)
+            for pid in others:
+                with suppress(PermissionError, ProcessLookupError):
+                    os.kill(pid, number)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None

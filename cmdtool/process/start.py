@@ -1,0 +1,126 @@
+"""Starts a command: in a session of its own, on pipes or on terminals, with nothing inherited but what it is given."""
+
+import marshal
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO
+
+from cmdtool.argv import Invocation
+from cmdtool.errors import StartError
+from cmdtool.model import STREAMS, Stream, Terminal
+from cmdtool.process import launch
+from cmdtool.process.child import Process
+from cmdtool.pseudo_terminal import open_terminal
+
+
+def start_process(invocation: Invocation) -> Process:
+    """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
+
+    Its output goes to pipes, or to the terminals of the invocation, of which one is the session's own.
+
+    Raises:
+        StartError: the kernel refused; the message says why.
+    """
+    try:
+        with _standard_input(invocation.stdin) as stdin:
+            if invocation.terminal:
+                return _start_on_terminals(invocation, stdin, invocation.terminal)
+            return _start_on_pipes(invocation, stdin)
+    except OSError as exc:
+        raise StartError(_why_not_started(invocation, exc)) from exc
+
+
+@contextmanager
+def _standard_input(text: bytes) -> Iterator[int | IO[bytes]]:
+    """A file that holds the whole text: the command reads it at its own pace, and nobody has to write."""
+    if not text:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(text)
+        file.seek(0)
+        yield file
+
+
+def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Process:
+    popen = subprocess.Popen(
+        invocation.argv,
+        executable=invocation.program,
+        cwd=invocation.cwd,
+        env=dict(invocation.env),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert popen.stdout is not None
+    assert popen.stderr is not None
+    return Process(popen, {"stdout": popen.stdout, "stderr": popen.stderr}, None)
+
+
+def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal: Terminal) -> Process:
+    """Start a command with a pseudo-terminal for each stream, so that they stay apart; one is its controlling one.
+
+    What starts is `launch`, in this process's own environment; it becomes the command.
+    """
+    with ExitStack() as on_error, ExitStack() as always:
+        outputs: dict[Stream, IO[bytes]] = {}
+        ends: dict[Stream, IO[bytes]] = {}
+        for stream in STREAMS:
+            ours, theirs = open_terminal(terminal.columns, terminal.rows)
+            outputs[stream] = on_error.enter_context(open(ours, "rb", buffering=0))
+            ends[stream] = always.enter_context(open(theirs, "wb", buffering=0))
+        channel, launched = map(always.enter_context, socket.socketpair())
+        descriptors = {"stdout": 1, "stderr": 2}[terminal.controlling], launched.fileno()
+        popen = subprocess.Popen(
+            [sys.executable, "-I", "-S", launch.__file__, *map(str, descriptors)],
+            cwd=invocation.cwd,
+            stdin=stdin,
+            stdout=ends["stdout"],
+            stderr=ends["stderr"],
+            pass_fds=[launched.fileno()],
+            start_new_session=True,
+        )
+        launched.close()
+        _become(popen, channel, invocation)
+        on_error.pop_all()
+    return Process(popen, outputs, terminal)
+
+
+def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: Invocation) -> None:
+    """Tell `launch` what to become, and wait until it has.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    env = {os.fsencode(name): os.fsencode(text) for name, text in invocation.env.items()}
+    request = (os.fsencode(invocation.program), [*map(os.fsencode, invocation.argv)], env)
+    number = b""
+    with suppress(ConnectionError):  # it was killed already: that is then how the command has ended
+        channel.sendall(marshal.dumps(request))
+        channel.shutdown(socket.SHUT_WR)
+        number = channel.recv(16)
+    if number:
+        popen.wait()
+        raise OSError(int(number), os.strerror(int(number)))
+
+
+def _why_not_started(invocation: Invocation, exc: OSError) -> str:
+    program = invocation.program
+    if isinstance(exc, FileNotFoundError | NotADirectoryError):
+        if not os.path.isdir(invocation.cwd):
+            return f"cannot start `{program}`: the working directory `{invocation.cwd}` does not exist"
+        return f"cannot start `{program}`: it, or the interpreter its first line names, does not exist"
+    if isinstance(exc, PermissionError):
+        return f"cannot start `{program}`: permission denied\nhint: is it executable (`chmod +x`)?"
+    hints = {
+        "Exec format error": "\nhint: a script needs a first line such as `#!/bin/sh`",
+        "Argument list too long": "\nhint: pass large values through `stdin:` or a file",
+    }
+    reason = exc.strerror or str(exc)
+    return f"cannot start `{program}`: {reason.lower()}{hints.get(reason, '')}"
