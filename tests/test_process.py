@@ -99,11 +99,12 @@ async def test_the_command_gets_its_own_session_no_descriptors_and_default_signa
     assert line == "True [0, 1, 2, 3] ['SIGPIPE', 'SIGXFSZ'] set()\n"
 
 
-async def test_the_environment_is_exactly_what_was_asked() -> None:
+async def test_the_environment_is_exactly_what_was_asked_and_the_id_of_the_run() -> None:
     async with Supervisor().running(
         Invocation("/usr/bin/env", ("env",), {"A": "1", "B": "two"}, "/", b""), grace=1
     ) as process:
-        assert sorted((await read_all(process)).splitlines()) == [b"A=1", b"B=two"]
+        lines = sorted((await read_all(process)).splitlines())
+        assert lines == [b"A=1", b"B=two", f"CMDTOOL_RUN_ID={process.run_id}".encode()]
 
 
 async def test_leaving_the_block_ends_the_whole_session() -> None:

@@ -95,7 +95,13 @@ async def test_the_command_gets_no_descriptors_and_default_signals() -> None:
 async def test_argv_environment_and_folder_are_exactly_what_was_asked(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_bytes(b"#!/bin/sh\n")
-    argv = ("another name", "-c", 'printf "%s|" "$0" "$@"; pwd; env -u PWD -u _ -u SHLVL', "x y", "\udcff")
+    argv = (
+        "another name",
+        "-c",
+        'printf "%s|" "$0" "$@"; pwd; env -u PWD -u _ -u SHLVL -u CMDTOOL_RUN_ID',
+        "x y",
+        "\udcff",
+    )
     env = {"PATH": "/usr/bin:/bin", "B": "\udcfe", "PYTHONHOME": "/nowhere", "LD_LIBRARY_PATH": ""}
     async with Supervisor().running(Invocation("/bin/sh", argv, env, str(tmp_path), b"", SIZE), grace=1) as process:
         words, *variables = (await read_all(process)).splitlines()

@@ -31,7 +31,11 @@ class Process:
     """A running command; made by `Supervisor.start`, ended by `Supervisor.end`."""
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], outputs: Mapping[Stream, IO[bytes]], terminal: Terminal | None
+        self,
+        popen: subprocess.Popen[bytes],
+        outputs: Mapping[Stream, IO[bytes]],
+        terminal: Terminal | None,
+        run_id: str,
     ) -> None:
         self._popen = popen
         self._outputs = outputs
@@ -43,6 +47,8 @@ class Process:
         """The signals that ask it to end: also the one of a terminal that goes away, if it has one."""
         self.session = popen.pid
         """The id of its session, of its process group, and its own."""
+        self.run_id = run_id
+        """128 random bits in hexadecimal; all that it starts carries them, and nobody guesses them."""
 
     async def read(self, stream: Stream) -> bytes:
         """Return the next block of output, at most 64 KiB; empty at end of file."""

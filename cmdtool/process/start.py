@@ -8,7 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import IO
+from dataclasses import replace
+from typing import IO, Final, TypeAlias
 
 from cmdtool.argv import Invocation
 from cmdtool.errors import StartError
@@ -17,22 +18,31 @@ from cmdtool.process import launch
 from cmdtool.process.child import Process
 from cmdtool.pseudo_terminal import open_terminal
 
+RUN_ID: Final = "CMDTOOL_RUN_ID"
+"""The environment variable that names the run to which a process belongs."""
 
-def start_process(invocation: Invocation) -> Process:
+Started: TypeAlias = tuple[subprocess.Popen[bytes], dict[Stream, IO[bytes]]]
+
+
+def start_process(invocation: Invocation, run_id: str) -> Process:
     """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
 
-    Its output goes to pipes, or to the terminals of the invocation, of which one is the session's own.
+    It and all that it starts carry `run_id` in their environment. Its output goes to pipes, or to the terminals of the
+    invocation, of which one is the session's own.
 
     Raises:
         StartError: the kernel refused; the message says why.
     """
+    invocation = replace(invocation, env={**invocation.env, RUN_ID: run_id})
     try:
         with _standard_input(invocation.stdin) as stdin:
             if invocation.terminal:
-                return _start_on_terminals(invocation, stdin, invocation.terminal)
-            return _start_on_pipes(invocation, stdin)
+                popen, outputs = _start_on_terminals(invocation, stdin, invocation.terminal)
+            else:
+                popen, outputs = _start_on_pipes(invocation, stdin)
     except OSError as exc:
         raise StartError(_why_not_started(invocation, exc)) from exc
+    return Process(popen, outputs, invocation.terminal, run_id)
 
 
 @contextmanager
@@ -47,7 +57,7 @@ def _standard_input(text: bytes) -> Iterator[int | IO[bytes]]:
         yield file
 
 
-def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Process:
+def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Started:
     popen = subprocess.Popen(
         invocation.argv,
         executable=invocation.program,
@@ -60,10 +70,10 @@ def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Process:
     )
     assert popen.stdout is not None
     assert popen.stderr is not None
-    return Process(popen, {"stdout": popen.stdout, "stderr": popen.stderr}, None)
+    return popen, {"stdout": popen.stdout, "stderr": popen.stderr}
 
 
-def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal: Terminal) -> Process:
+def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal: Terminal) -> Started:
     """Start a command with a pseudo-terminal for each stream, so that they stay apart; one is its controlling one.
 
     What starts is `launch`, in this process's own environment; it becomes the command.
@@ -89,7 +99,7 @@ def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal
         launched.close()
         _become(popen, channel, invocation)
         on_error.pop_all()
-    return Process(popen, outputs, terminal)
+    return popen, outputs
 
 
 def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: Invocation) -> None:

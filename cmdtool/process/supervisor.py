@@ -1,6 +1,7 @@
 """Answers for the end of every command that was started."""
 
 import logging
+import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -46,10 +47,12 @@ class Supervisor:
     def start(self, invocation: Invocation) -> Process:
         """Start a command, and answer for its end from then on.
 
+        All that it starts inherits the id of the run in its environment.
+
         Raises:
             StartError: the kernel refused; the message says why.
         """
-        process = start_process(invocation)
+        process = start_process(invocation, secrets.token_hex(16))
         self._running.add(process)
         return process
 
