@@ -91,7 +91,7 @@ def _look(path: str, within: Sequence[str], picture_limit: int) -> MadeFile | No
         kind = _picture_type(start)
         if kind is None:
             return MadeFile(real, facts.st_size, mimetypes.guess_type(real)[0])
-        picture = start + _read(descriptor, picture_limit) if facts.st_size <= picture_limit else None
+        picture = start + _read(descriptor, picture_limit - len(start)) if facts.st_size <= picture_limit else None
         return MadeFile(real, facts.st_size, kind, picture)
     finally:
         os.close(descriptor)
