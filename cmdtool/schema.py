@@ -13,7 +13,7 @@ from jsonschema.validators import extend
 
 from cmdtool.errors import ArgumentError, BadValue, MissingArgumentsError
 from cmdtool.model import Argument, JSONValue, Tool
-from cmdtool.text import clean_line
+from cmdtool.text import clean, clean_line
 
 _VALUE_LENGTH: Final = 80
 _LINE_LENGTH: Final = 300
@@ -99,7 +99,7 @@ def form_property(argument: Argument) -> dict[str, JSONValue] | None:
     known = _FORM_KEYS.get(kind, ()) if isinstance(kind, str) else ()
     if not known or not all(isinstance(choice, str) for choice in schema.get("enum", ())):
         return None
-    kept = {key: schema[key] for key in known if key in schema}
+    kept = {key: clean(schema[key]) if key in _TITLES else schema[key] for key in known if key in schema}
     if kept.get("format") not in _FORM_FORMATS:
         kept.pop("format", None)
     return {"type": kind, **kept}
@@ -112,7 +112,8 @@ def output_schema(tool: Tool) -> dict[str, JSONValue] | None:
     """
     output = tool.output
     if output.format == "lines":
-        lines = {"type": "array", "items": output.data_schema or {"type": "string"}}
+        line = {"type": "string"} if output.data_schema is None else output.data_schema
+        lines = {"type": "array", "items": line}
         left_out = {"type": "integer", "description": "How many bytes between the first and the last lines are missing"}
         properties = {"lines": lines, "bytes_left_out": left_out}
         return {"type": "object", "properties": properties, "required": ["lines"]}

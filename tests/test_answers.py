@@ -53,6 +53,7 @@ def data_of(printed: bytes, version: str = VERSION, *, outcome: str | None = Non
         (b"\xef\xbb\xbf{}", None, {}),
         ('{"é": "\u202e\\u001b[1mx\\r\\n"}'.encode(), None, {"é": "<U+202E>x\n"}),
         (b'"\\ud800"', None, {"result": "<U+D800>"}),
+        (b"[" * 100 + b"]" * 100, None, {"result": json.loads("[" * 100 + "]" * 100)}),
     ],
 )
 def test_json_is_an_object_or_stands_under_result(printed: bytes, schema: Any, data: Any) -> None:
@@ -60,6 +61,7 @@ def test_json_is_an_object_or_stands_under_result(printed: bytes, schema: Any, d
     assert not result.is_error, text_of(result)
     assert result.structured_content == data
     assert json.loads(text_of(result)) == data
+    assert json.loads(result.model_dump_json(by_alias=True))["structuredContent"] == data
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,7 @@ def test_json_is_an_object_or_stands_under_result(printed: bytes, schema: Any, d
         (b"9" * 5000, "a number is infinite, far too long"),
         (b"[" * 101 + b"]" * 101, "nested more than 100 deep"),
         (b"[" * 200_000, "nested more than 100 deep"),
+        (b"[" + b"0," * 100_000 + b"0]", "holds more than 100,000 values"),
         (b'{"n": "x"}', 'does not fit `output.schema` of tool `t`: `n`: expected an integer, found "x"'),
         (b"{}", "does not fit `output.schema` of tool `t`: 'n' is a required property"),
         (b"[]", "does not fit `output.schema` of tool `t`: expected an object, found []"),
@@ -108,9 +111,16 @@ def test_lines_are_texts(printed: bytes, data: Any) -> None:
     assert data_of(printed, format="lines").structured_content == data
 
 
+@pytest.mark.parametrize("schema", [None, {}])
+def test_lines_without_end_are_refused(schema: Any) -> None:
+    result = data_of(b"0\n" * 100_001, format="lines", schema=schema)
+    assert text_of(result).endswith("[standard output holds more than 100,000 values]")
+
+
 def test_lines_with_a_schema_are_json() -> None:
     result = data_of(b'{"n": 1}\r\n\n{"n": 2}\n', format="lines", schema=OBJECT)
     assert result.structured_content == {"lines": [{"n": 1}, {"n": 2}]}
+    assert data_of(b"1\n[]\n", format="lines", schema={}).structured_content == {"lines": [1, []]}
     wrong = data_of(b'{"n": 1}\n{"n": "x"}\n', format="lines", schema=OBJECT)
     assert '`lines[1].n`: expected an integer, found "x"' in text_of(wrong)
     broken = data_of(b'{"n": 1}\n\n{"n\n', format="lines", schema=OBJECT)

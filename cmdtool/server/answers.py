@@ -22,6 +22,9 @@ from cmdtool.text import clean, clean_line
 MOST_DEPTH: Final = 100
 """How deep JSON may be nested: clients and validators recurse."""
 
+MOST_VALUES: Final = 100_000
+"""How many values data may hold: a mebibyte of `[],[],…` would hold up other calls for seconds, here and in clients."""
+
 
 async def answer(call: Call, result: RunResult, protocol_version: str) -> types.CallToolResult:
     """Return what the client is sent. Large data and files are read in a thread: other calls go on meanwhile."""
@@ -29,7 +32,7 @@ async def answer(call: Call, result: RunResult, protocol_version: str) -> types.
         return call_result(_shortened(result))
     if not result.success or (call.tool.output.format == "text" and not call.files):
         return call_result(result)
-    return await anyio.to_thread.run_sync(_success, call, result, protocol_version)
+    return await anyio.to_thread.run_sync(_success, call, result, protocol_version, abandon_on_cancel=True)
 
 
 def _success(call: Call, result: RunResult, protocol_version: str) -> types.CallToolResult:
@@ -65,14 +68,14 @@ def read_json(tool: Tool, excerpt: Excerpt) -> dict[str, JSONValue]:
     """Return the JSON that a stream holds, as an object: what need not be one stands under `result`.
 
     Raises:
-        BadValue: it is cut, or not JSON.
+        BadValue: it is cut, not JSON, or too much of it.
     """
     if excerpt.left_out:
         limit, left_out = tool.output.limit, excerpt.left_out
         raise BadValue(
             f"is no whole JSON, {left_out:,} bytes are left out: raise `output.limit` of tool `{tool.name}` ({limit:,})"
         )
-    value = _parse(_decode(excerpt.head + excerpt.tail))
+    value = _Parser().parse(_decode(excerpt.head + excerpt.tail))
     schema = tool.output.data_schema
     is_bare = isinstance(value, dict) if schema is None else schema.get("type") == "object"
     return value if is_bare else {"result": value}
@@ -82,7 +85,7 @@ def read_lines(tool: Tool, excerpt: Excerpt) -> dict[str, JSONValue]:
     """Return the `lines` of a stream, as JSON where they have a schema; of one that was cut the whole lines.
 
     Raises:
-        BadValue: one is not JSON.
+        BadValue: one is not JSON, or there are too many.
     """
     text, left_out = excerpt.head + excerpt.tail, 0
     if excerpt.left_out:
@@ -90,9 +93,10 @@ def read_lines(tool: Tool, excerpt: Excerpt) -> dict[str, JSONValue]:
         left_out = excerpt.left_out + len(excerpt.head) + len(excerpt.tail) - len(text)
     lines = _decode(text).removesuffix("\n").split("\n") if text else []
     missing = {"bytes_left_out": left_out} if left_out else {}
+    parser = _Parser()
     if tool.output.data_schema is None:
-        return {"lines": [clean(line) for line in lines], **missing}
-    return {"lines": [_parse(line, number) for number, line in enumerate(lines, 1) if line.strip()], **missing}
+        return {"lines": [parser.cleaned(line) for line in lines], **missing}
+    return {"lines": [parser.parse(line, number) for number, line in enumerate(lines, 1) if line.strip()], **missing}
 
 
 def file_blocks(files: Sequence[MadeFile | NoFile], protocol_version: str) -> Iterator[types.ContentBlock]:
@@ -123,33 +127,44 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8-sig", "replace")
 
 
-def _parse(text: str, line: int | None = None) -> JSONValue:
-    """Return what a JSON text stands for, its strings cleaned; `line` is its line in a stream of many."""
-    place = f"line {line} " if line else ""
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
-        return _cleaned(value, MOST_DEPTH)
-    except json.JSONDecodeError as exc:
-        where = f"column {exc.colno}" if line else f"line {exc.lineno}, column {exc.colno}"
-        raise BadValue(f"{place}is not JSON: {exc.msg[:1].lower()}{exc.msg[1:]} at {where}") from exc
-    except RecursionError as exc:
-        raise BadValue(f"{place}is JSON nested more than {MOST_DEPTH} deep") from exc
-    except ValueError as exc:
-        raise BadValue(f"{place}is not JSON: a number is infinite, far too long, or none at all") from exc
+class _Parser:
+    """JSON texts -> what they stand for, cleaned, and all of them together no more than `MOST_VALUES`."""
+
+    def __init__(self) -> None:
+        self._room = MOST_VALUES
+
+    def parse(self, text: str, line: int | None = None) -> JSONValue:
+        """Return what a text stands for; `line` is its number where each line is a text."""
+        place = f"line {line} " if line else ""
+        try:
+            value = json.loads(text, parse_constant=_refuse_constant)
+            json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
+            return self.cleaned(value)
+        except json.JSONDecodeError as exc:
+            where = f"column {exc.colno}" if line else f"line {exc.lineno}, column {exc.colno}"
+            raise BadValue(f"{place}is not JSON: {exc.msg[:1].lower()}{exc.msg[1:]} at {where}") from exc
+        except RecursionError as exc:
+            raise BadValue(f"{place}is JSON nested more than {MOST_DEPTH} deep") from exc
+        except BadValue:
+            raise
+        except ValueError as exc:
+            raise BadValue(f"{place}is not JSON: a number is infinite, far too long, or none at all") from exc
+
+    def cleaned(self, value: JSONValue, depth: int = MOST_DEPTH) -> JSONValue:
+        """Return a value with its strings fit to be shown."""
+        self._room -= 1
+        if self._room < 0:
+            raise BadValue(f"holds more than {MOST_VALUES:,} values")
+        if isinstance(value, str):
+            return clean(value)
+        if isinstance(value, list | dict) and depth == 0:
+            raise RecursionError
+        if isinstance(value, list):
+            return [self.cleaned(item, depth - 1) for item in value]
+        if isinstance(value, dict):
+            return {clean(name): self.cleaned(item, depth - 1) for name, item in value.items()}
+        return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
-
-
-def _cleaned(value: JSONValue, depth: int) -> JSONValue:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, list | dict) and depth == 0:
-        raise RecursionError
-    if isinstance(value, list):
-        return [_cleaned(item, depth - 1) for item in value]
-    if isinstance(value, dict):
-        return {clean(name): _cleaned(item, depth - 1) for name, item in value.items()}
-    return value

@@ -23,6 +23,7 @@ from cmdtool.reporter import Reporter
 from cmdtool.run import Call, prepare
 from cmdtool.schema import form_property
 from cmdtool.server.results import refused_result
+from cmdtool.text import clean_line
 
 _ELICITATION_SINCE: Final = "2025-06-18"
 _ROUNDS_SINCE: Final = "2026-07-28"
@@ -82,7 +83,9 @@ def _form(tool: Tool, names: Sequence[str]) -> _Question | None:
     properties = {name: form_property(tool.arguments[name]) for name in names}
     if not tool.ask or None in properties.values():
         return None
-    message = f"{tool.title or tool.name} needs {'this' if len(names) == 1 else 'these'}: {', '.join(names)}"
+    message = (
+        f"{clean_line(tool.title or tool.name)} needs {'this' if len(names) == 1 else 'these'}: {', '.join(names)}"
+    )
     return _Question("arguments", message, {"type": "object", "properties": properties, "required": list(names)})
 
 
@@ -94,7 +97,7 @@ class _Asking:
         self._reporter = reporter
         self._has_rounds = ctx.protocol_version >= _ROUNDS_SINCE
         self._answers = (params.input_responses or {}) if self._has_rounds else {}
-        # Whoever reads this has sealed it: `_State` of an earlier round.
+        # The boundary lets through only what an earlier round returned for the same call.
         state = json.loads(params.request_state) if self._has_rounds and params.request_state else {}
         self.given: dict[str, JSONValue] = state.get("given", {})
         """The arguments that the person gave."""
