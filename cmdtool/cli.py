@@ -262,7 +262,9 @@ def main() -> None:
     try:
         app()
     except CmdtoolError as exc:
-        typer.echo(_error_text(exc), err=True)
+        from cmdtool.text import clean
+
+        typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
 
 

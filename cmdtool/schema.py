@@ -13,7 +13,7 @@ from jsonschema.validators import extend
 
 from cmdtool.errors import ArgumentError, BadValue
 from cmdtool.model import JSONValue, Tool
-from cmdtool.text import clean_line
+from cmdtool.text import clean, clean_line
 
 _VALUE_LENGTH: Final = 80
 _LINE_LENGTH: Final = 300
@@ -36,15 +36,43 @@ _BOUNDS: Final = {
 }
 
 
+SUBSCHEMA: Final = frozenset("items contains additionalProperties propertyNames not if then else contentSchema".split())
+SUBSCHEMA_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+SUBSCHEMA_MAP: Final = frozenset({"properties", "dependentSchemas"})
+"""The keywords whose values are schemas, lists and mappings of schemas."""
+
+_WORDS: Final = frozenset({"title", "description", "$comment"})
+"""The keywords whose values are only read, by a model or a person."""
+
+
 def input_schema(tool: Tool) -> dict[str, JSONValue]:
-    """Return the `inputSchema` of `tool`: its arguments in manifest order, without cmdtool's own keys."""
-    schema: dict[str, JSONValue] = {
-        "type": "object",
-        "properties": {name: dict(argument.property_schema) for name, argument in tool.arguments.items()},
-    }
+    """Return the `inputSchema` of `tool`: its arguments in manifest order, words cleaned, no key of cmdtool's own."""
+    properties = {name: _cleaned(argument.property_schema) for name, argument in tool.arguments.items()}
+    return _object_schema(tool, properties)
+
+
+def _object_schema(tool: Tool, properties: dict[str, JSONValue]) -> dict[str, JSONValue]:
+    schema: dict[str, JSONValue] = {"type": "object", "properties": properties}
     if required := [name for name, argument in tool.arguments.items() if argument.is_required]:
         schema["required"] = required
     return schema | {"additionalProperties": False}
+
+
+def _cleaned(schema: JSONValue) -> JSONValue:
+    if not isinstance(schema, Mapping):
+        return schema
+    cleaned: dict[str, JSONValue] = {}
+    for key, value in schema.items():
+        if key in _WORDS and isinstance(value, str):
+            value = clean(value)
+        elif key in SUBSCHEMA:
+            value = _cleaned(value)
+        elif key in SUBSCHEMA_LIST and isinstance(value, list | tuple):
+            value = [_cleaned(item) for item in value]
+        elif key in SUBSCHEMA_MAP and isinstance(value, Mapping):
+            value = {name: _cleaned(item) for name, item in value.items()}
+        cleaned[key] = value
+    return cleaned
 
 
 def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
@@ -103,9 +131,11 @@ def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
     for name, reason in unfit.items():
         yield f"`{name}`: {reason}"
     # The schema is text here so that a tool with the same arguments, reloaded, finds its validator again.
-    validator = _validator(json.dumps(input_schema(tool) | {"required": []}))
+    properties = {name: argument.property_schema for name, argument in tool.arguments.items()}
+    validator = _validator(json.dumps(_object_schema(tool, properties) | {"required": []}))
     for error in validator.iter_errors({name: value for name, value in known.items() if name not in unfit}):
-        yield clean_line(f"`{_path(error)}`: {explain(error)}", _LINE_LENGTH)
+        is_secret = tool.arguments[str(error.absolute_path[0])].secret
+        yield clean_line(f"`{_path(error)}`: {_explain_secret(error) if is_secret else explain(error)}", _LINE_LENGTH)
 
 
 def _why_not_json(value: JSONValue) -> str | None:
@@ -168,7 +198,16 @@ def _path(error: ValidationError) -> str:
 
 def explain(error: ValidationError) -> str:
     """Return what is wrong with a value, in one line that is never long."""
-    value = _shown(error.instance)
+    return _explain(error, _shown(error.instance))
+
+
+def _explain_secret(error: ValidationError) -> str:
+    """Return what is wrong with a secret, without quoting it."""
+    known = ("type", "pattern", "minLength", "maxLength")
+    return _explain(error, "the secret") if error.validator in known else f"does not fit `{error.validator}`"
+
+
+def _explain(error: ValidationError, value: str) -> str:
     wanted: Any = error.validator_value
     match error.validator:
         case "type":

@@ -42,6 +42,7 @@ class FakeHost:
         self._programs = programs
         self._paths = paths
         self._links = links or {}
+        self.files: dict[str, bytes] = {}
 
     def which(self, program: str, path: str) -> str | None:
         candidates = [program] if "/" in program else [f"{folder}/{program}" for folder in path.split(":")]
@@ -54,6 +55,11 @@ class FakeHost:
 
     def exists(self, path: str) -> bool:
         return posixpath.normpath(path) in (*self._paths, *self._programs)
+
+    def read_small(self, path: str) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[path]
 
 
 HOST = FakeHost()

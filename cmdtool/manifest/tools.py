@@ -16,6 +16,7 @@ from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
 from cmdtool.model import Argument, Counted, Defaults, ParserFile, Progress, ProgressSpec, Tool, ToolKeys
 from cmdtool.needs import TERMINAL, silent_without, tool_commands
 from cmdtool.programs import running_programs
+from cmdtool.template import Template
 
 _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
@@ -40,6 +41,10 @@ class FindProgram(Protocol):
         """
 
 
+ReadEnvFile: TypeAlias = Callable[[Tool], object]
+"""Reads a tool's `env_file`; raises `StartError` if it cannot be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all tools of a file share."""
@@ -54,10 +59,12 @@ class Shared:
     folder: str
     path: tuple[str, ...]
     inherit_env: tuple[str, ...]
+    secrets: tuple[str, ...]
     counted: Mapping[Counted, Node]
     """Where the counted totals of the parsers and the defaults are written."""
     find_program: FindProgram | None
     find_parser: FindParser | None
+    read_env_file: ReadEnvFile | None
 
 
 def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
@@ -117,10 +124,14 @@ class _Maker:
             "folder": self._shared.folder,
             "path": self._shared.path,
             "inherit_env": self._shared.inherit_env,
+            "secrets": self._shared.secrets,
         }
         tool = Tool.model_construct(None, **keys | own)
-        if self._shared.find_program and self._report.errors == before and not self._node.is_damaged:
-            self._check_programs(tool, self._shared.find_program)
+        if self._report.errors == before and not self._node.is_damaged:
+            if self._shared.find_program:
+                self._check_programs(tool, self._shared.find_program)
+            if self._shared.read_env_file:
+                self._check_env_file(tool, self._shared.read_env_file)
         return tool
 
     def _implicit(self) -> dict[str, Argument]:
@@ -166,14 +177,16 @@ class _Maker:
     def _check_texts(self) -> None:
         for key, text in (("cwd", self._keys.cwd), ("stdin", self._keys.stdin)):
             if text and (place := self._place(key)):
-                self._holes.check_text(place, text)
+                self._holes.check_text(place, text, may_be_secret=key == "stdin")
+        if (path := self._place("env_file")) and ("$" in str(path.value) or Template.parse(str(path.value)).holes):
+            self._report.at(path, "nothing is filled in here", "write the path: `.env`, `~/secrets.env`")
         places: dict[str, Node] = {}
         for node in (self._shared.node, self._node):
             if env := node and node.child("env"):
                 places |= env.entries
         for name, place in places.items():
             template = self._keys.env[name]
-            self._holes.check_text(place, template)
+            self._holes.check_text(place, template, may_be_secret=True)
             if template.holes and _RESERVED.fullmatch(name):
                 hint = "it could make the command run something else; give the value to the command"
                 self._report.at(place, f"`{name}` cannot be set from an argument", hint)
@@ -230,6 +243,12 @@ class _Maker:
                 find_program(tool, runs=counted)
             except StartError as exc:
                 self._report.at(places.get(counted, self._node), f"there will be no total: {exc}", severity="warning")
+
+    def _check_env_file(self, tool: Tool, read_env_file: ReadEnvFile) -> None:
+        try:
+            read_env_file(tool)
+        except StartError as exc:
+            self._report.at(self._place("env_file") or self._node, str(exc))
 
 
 def resolve_at(
