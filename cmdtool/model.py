@@ -366,7 +366,7 @@ class Annotations(Model):
 class Icon(Model):
     """A picture of a tool or the server: an https or data URI."""
 
-    src: Annotated[str, Field(pattern="^(https://|data:)")]
+    src: Annotated[str, Field(pattern="^(https://|data:)[!-~]*$")]
     mime_type: str | None = None
     sizes: tuple[str, ...] | None = None
     theme: Literal["light", "dark"] | None = None

@@ -52,7 +52,7 @@ class _CleanFormatter(logging.Formatter):
         return clean_line(self._secrets.mask(super().formatMessage(record)), _LONGEST_LINE)
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(map(clean, _trace(ei[1])))
+        return self._secrets.mask("\n".join(map(clean, _trace(ei[1]))))
 
 
 def _trace(error: BaseException) -> Iterator[str]:
