@@ -169,13 +169,16 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
     """Yield base64 of the whole, and what of it is the same whatever stands around it (RFC 4648, 4 and 5)."""
-    whole = base64.b64encode(raw).rstrip(b"=")
-    lines = [whole[at : at + width] for width in _BASE64_LINES for at in range(0, len(whole), width)]
-    inner = []
+    forms = []
+    for text in (raw, raw + b"\n"):  # `echo` ends it with a line feed
+        whole = base64.b64encode(text).rstrip(b"=")
+        forms += [
+            whole[at : at + width] for width in (len(whole), *_BASE64_LINES) for at in range(0, len(whole), width)
+        ]
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + raw)
         bits = 8 * (before + len(raw))
-        inner.append(encoded[-(-8 * before // 6) : bits // 6])
-    for form in (whole, *lines, *inner):
+        forms.append(encoded[-(-8 * before // 6) : bits // 6])
+    for form in forms:
         yield form
         yield form.translate(bytes.maketrans(b"+/", b"-_"))

@@ -117,6 +117,11 @@ def test_base64_is_masked_whatever_stands_around_the_secret(before: str, after: 
     assert len(masked.replace(MASK, "")) <= 4 * (len(before + after) + 2)
 
 
+def test_a_secret_that_echo_passes_to_base64_is_masked_to_its_end() -> None:
+    encoded = base64.b64encode(b"p4ss word!\n").decode()
+    assert re.fullmatch(r"\[masked\]=*", Secrets(["p4ss word!"]).mask(encoded))
+
+
 @pytest.mark.parametrize("width", ["0", "64", "76"])
 def test_base64_in_lines_is_masked(width: str) -> None:
     secret = "".join(chr(97 + (i * i) % 26) for i in range(200))

@@ -236,19 +236,27 @@ class _Maker:
         try:
             find_program(tool)
         except StartError as exc:
-            self._report.at(self._node.child("command") or self._node.child("shell") or self._node, str(exc))
+            place = self._node.child("command") or self._node.child("shell") or self._node
+            self._report.at(place, *_message_and_hint(exc))
         places = {**self._shared.counted, **self._holes.counted}
         for counted in tool.progress.counted_totals:
             try:
                 find_program(tool, runs=counted)
             except StartError as exc:
-                self._report.at(places.get(counted, self._node), f"there will be no total: {exc}", severity="warning")
+                message, hint = _message_and_hint(exc)
+                place = places.get(counted, self._node)
+                self._report.at(place, f"there will be no total: {message}", hint, severity="warning")
 
     def _check_env_file(self, tool: Tool, read_env_file: ReadEnvFile) -> None:
         try:
             read_env_file(tool)
         except StartError as exc:
-            self._report.at(self._place("env_file") or self._node, str(exc))
+            self._report.at(self._place("env_file") or self._node, *_message_and_hint(exc))
+
+
+def _message_and_hint(error: StartError) -> tuple[str, str]:
+    message, _, hint = str(error).partition("\nhint: ")
+    return message, hint
 
 
 def resolve_at(
