@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from cmdtool import __version__
 from cmdtool.errors import CmdtoolError, ManifestError
+from cmdtool.text import clean
 
 if TYPE_CHECKING:
     from cmdtool.model import Tool
@@ -265,7 +266,7 @@ def main() -> None:
     try:
         app()
     except CmdtoolError as exc:
-        typer.echo(_error_text(exc), err=True)
+        typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
 
 

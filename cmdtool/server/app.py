@@ -24,6 +24,7 @@ from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
+from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,10 @@ class App:
         """Return the SDK's server with these handlers."""
         keys = self._manifest.server
         server: Server[Any] = Server(
-            keys.name,
+            clean_line(keys.name),
             version=__version__,
-            title=keys.title,
-            instructions=keys.instructions,
+            title=keys.title and clean(keys.title),
+            instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
             on_list_tools=self.list_tools,
@@ -71,7 +72,7 @@ class App:
         """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
         tool = self._manifest.tools.get(params.name)
         if tool is None:
-            raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {params.name[:128]}")
+            raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {clean_line(params.name, 128)}")
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
         async with reporting(tool.progress, sink) as reporter:
