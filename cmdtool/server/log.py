@@ -19,7 +19,7 @@ class StderrLog:
         self._waiting: Queue[Any] = Queue(_MOST_WAITING)
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        logging.basicConfig(level=logging.INFO, handlers=[_DroppingHandler(self._waiting)])
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_DroppingHandler(self._waiting)])
         logging.getLogger("mcp").setLevel(logging.WARNING)
         QueueListener(self._waiting, handler).start()
 
