@@ -24,6 +24,9 @@ app = typer.Typer(
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="Manifest files (default: tools.yaml).", show_default=False)
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Take a manifest that others could have written.", show_default=False)
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -39,11 +42,11 @@ def _version(
 
 
 @app.command()
-def serve(files: Files = None) -> None:
+def serve(files: Files = None, trust: Trust = False) -> None:
     """Serve the tools of a manifest to an MCP client over standard input and output."""
     from cmdtool.commands.serve import serve
 
-    raise typer.Exit(serve(files or []))
+    raise typer.Exit(serve(files or [], trust=trust))
 
 
 class _TakesCommand(TyperCommand):
@@ -61,7 +64,7 @@ def _tools(ctx: typer.Context) -> "Mapping[str, Tool]":
     from cmdtool.commands.files import read_manifest
 
     try:
-        return read_manifest(ctx.params.get("file") or []).tools
+        return read_manifest(ctx.params.get("file") or [], trust=True).tools
     except CmdtoolError:
         return {}
 
@@ -114,11 +117,12 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where, and stop.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Run a tool at the terminal with a live bar; or any command: cmdtool run -- COMMAND ..."""
     from cmdtool.commands.run import Options, run_command, run_tool
 
-    options = Options(as_json=as_json, dry_run=dry_run)
+    options = Options(as_json=as_json, dry_run=dry_run, trust=trust)
     command = ctx.meta.get("command")
     if command is None:
         if tool is None:
@@ -217,19 +221,19 @@ def parse(
 
 
 @app.command()
-def check(files: Files = None) -> None:
+def check(files: Files = None, trust: Trust = False) -> None:
     """Report every mistake in a manifest with its line; without mistakes, what each tool runs."""
     from cmdtool.commands.check import check
 
-    raise typer.Exit(check(files or []))
+    raise typer.Exit(check(files or [], trust=trust))
 
 
 @app.command("list")
-def list_(files: Files = None) -> None:
+def list_(files: Files = None, trust: Trust = False) -> None:
     """List the tools of a manifest with their arguments and parsers."""
     from cmdtool.commands.list import list_tools
 
-    raise typer.Exit(list_tools(files or []))
+    raise typer.Exit(list_tools(files or [], trust=trust))
 
 
 @app.command()

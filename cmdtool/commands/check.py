@@ -1,5 +1,6 @@
 """`cmdtool check`: every mistake of a manifest with its line; without mistakes, what each tool runs."""
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -13,18 +14,19 @@ from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
+from cmdtool.trust import who_else_writes
 
 FAILED: Final = 1
 
 
-def check(paths: Sequence[Path]) -> int:
+def check(paths: Sequence[Path], *, trust: bool = False) -> int:
     """Print problems on standard error; without errors, a line for each tool on standard output.
 
     Raises:
-        CmdtoolError: a file cannot be read.
+        CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
     find = partial(find_program, resolve=LocalHost())
-    checked, problems = manifest.check(read_files(paths), builtin_parsers(), find, builtin_parser)
+    checked, problems = manifest.check(read_files(paths, trust=trust), builtin_parsers(), find, builtin_parser)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")
     if checked is None:
@@ -33,7 +35,10 @@ def check(paths: Sequence[Path]) -> int:
         return FAILED
     for tool in checked.tools.values():
         arguments = f"; arguments: {', '.join(tool.arguments)}" if tool.arguments else ""
-        command = f"{find(tool)}{_show_command(tool)}"
+        program = find(tool)
+        if who := who_else_writes(os.stat(program)):
+            sys.stderr.write(f"warning: {tool.name}: {program}: {who}, so others could choose what runs\n")
+        command = f"{program}{_show_command(tool)}"
         sys.stdout.write(f"{tool.name}: {command}{arguments}; progress: {show_progress(tool)}\n")
     return 0
 

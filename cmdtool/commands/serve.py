@@ -19,9 +19,9 @@ from cmdtool.server.stdio import serve_stdio
 logger = logging.getLogger(__name__)
 
 
-def serve(paths: Sequence[Path]) -> int:
+def serve(paths: Sequence[Path], *, trust: bool = False) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error."""
-    manifest = read_manifest(paths)
+    manifest = read_manifest(paths, trust=trust)
     log = StderrLog()
     host = LocalHost()
     for tool in manifest.tools.values():
