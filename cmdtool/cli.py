@@ -42,11 +42,17 @@ def _version(
 
 
 @app.command()
-def serve(files: Files = None, trust: Trust = False) -> None:
+def serve(
+    files: Files = None,
+    trust: Trust = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Read the manifest again when it changes.", show_default=False)
+    ] = False,
+) -> None:
     """Serve the tools of a manifest to an MCP client over standard input and output."""
     from cmdtool.commands.serve import serve
 
-    raise typer.Exit(serve(files or [], trust=trust))
+    raise typer.Exit(serve(files or [], trust=trust, watch=watch))
 
 
 class _TakesCommand(TyperCommand):

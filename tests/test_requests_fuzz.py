@@ -24,6 +24,7 @@ from cmdtool.library import builtin_parsers
 from cmdtool.manifest import Source, load
 from cmdtool.process import Supervisor
 from cmdtool.server.app import App
+from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.messages import Refusal, read_message
 from cmdtool.server.wire import connect
 
@@ -151,7 +152,8 @@ def served_in_process(*, is_modern: bool) -> Iterator[Client]:
     server_in, ours_out = os.pipe()
 
     async def serve() -> None:
-        server = App(load([Source("t.yaml", "/", MANIFEST)], builtin_parsers()), LocalHost(), Supervisor()).server()
+        manifest = load([Source("t.yaml", "/", MANIFEST)], builtin_parsers())
+        server = App(Catalogue(manifest), LocalHost(), Supervisor()).server()
         async with connect(server_in, server_out) as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 

@@ -3,36 +3,48 @@
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from cmdtool.argv import find_program
-from cmdtool.commands.files import read_manifest
+from cmdtool.commands.files import DEFAULT, read_manifest
 from cmdtool.errors import StartError
 from cmdtool.host import LocalHost
+from cmdtool.model import Manifest
 from cmdtool.process import Supervisor, reset_signals
 from cmdtool.server.app import App
+from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.log import StderrLog
+from cmdtool.server.reload import Reloader
 from cmdtool.server.stdio import serve_stdio
 
 logger = logging.getLogger(__name__)
 
 
-def serve(paths: Sequence[Path], *, trust: bool = False) -> int:
+def serve(paths: Sequence[Path], *, trust: bool = False, watch: bool = False) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error."""
-    manifest = read_manifest(paths, trust=trust)
-    log = StderrLog()
     host = LocalHost()
-    for tool in manifest.tools.values():
-        try:
-            find_program(tool, host)
-        except StartError as exc:
-            logger.warning("%s: %s", tool.name, exc)
+
+    def read() -> Manifest:
+        manifest = read_manifest(paths, trust=trust)
+        for tool in manifest.tools.values():
+            try:
+                find_program(tool, host)
+            except StartError as exc:
+                logger.warning("%s: %s", tool.name, exc)
+        return manifest
+
+    log = StderrLog()
+    reloader = Reloader(paths or [DEFAULT], read)
+    manifest = read()
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
     reset_signals()
     supervisor = Supervisor()
-    anyio.run(serve_stdio, App(manifest, host, supervisor).server(), supervisor, log)
+    catalogue = Catalogue(manifest)
+    server = App(catalogue, host, supervisor).server(reloads=watch)
+    anyio.run(serve_stdio, server, supervisor, log, partial(reloader.watch, catalogue) if watch else None)
     return 0

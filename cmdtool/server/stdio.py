@@ -4,12 +4,12 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Final, NoReturn
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from mcp.server import Server
+from mcp.server import NotificationOptions, Server
 from mcp.shared.message import SessionMessage
 
 from cmdtool.process import LAST_GRACE, Supervisor
@@ -22,11 +22,16 @@ PATIENCE: Final = LAST_GRACE + 0.7
 """Seconds from the end of the connection to the end of the process, even if the client reads no last answer."""
 
 
-async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLog) -> None:
+async def serve_stdio(
+    server: Server[Any],
+    supervisor: Supervisor,
+    log: StderrLog,
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Serve until standard input ends, the client is gone or a signal comes; then end every command and the process.
 
     Never returns: it leaves by `os._exit`, for standard input is read in a thread that nothing can interrupt.
-    The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
+    `watch` runs beside it. The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
     async with standard_streams() as (incoming, outgoing), anyio.create_task_group() as tasks:
         relayed, messages = anyio.create_memory_object_stream[SessionMessage]()
@@ -35,7 +40,10 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLo
         tasks.start_soon(ending.watch_input, incoming, relayed)
         try:
             with ending.serving:
-                await server.run(messages, outgoing, server.create_initialization_options())
+                if watch:
+                    tasks.start_soon(watch)
+                changes = NotificationOptions(tools_changed=watch is not None)
+                await server.run(messages, outgoing, server.create_initialization_options(changes))
         except Exception:
             logger.exception("the server failed; please report this")
             ending.status = 1
