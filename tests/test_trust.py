@@ -87,6 +87,12 @@ def test_a_file_of_somebody_else_is_refused(file: Path) -> None:
     assert refusal(file).startswith(f"{file.parent}: it belongs to user 54321")
 
 
+def test_a_file_without_end_is_refused() -> None:
+    refused = cmdtool("check", "--trust", "/dev/zero", cwd=Path("/"))
+    assert refused.returncode == 2
+    assert refused.stderr == "error: /dev/zero: larger than a manifest may be (1,048,576 bytes)\n"
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 def test_each_command_refuses_what_others_could_have_written(file: Path, words: list[str]) -> None:
     file.chmod(0o666)

@@ -8,6 +8,7 @@ from pathlib import Path
 from cmdtool.errors import ArgumentError, CmdtoolError
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import Source, load
+from cmdtool.manifest.reader import MAX_BYTES
 from cmdtool.model import Manifest, Tool
 from cmdtool.trust import check_trust
 
@@ -52,7 +53,10 @@ def _read(path: Path, *, trust: bool) -> str:
         with path.open("rb") as file:
             if not trust:
                 check_trust(path, os.fstat(file.fileno()))
-            return file.read().decode("utf-8")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise CmdtoolError(f"{path}: larger than a manifest may be ({MAX_BYTES:,} bytes)")
+        return data.decode("utf-8")
     except FileNotFoundError as exc:
         hint = "\nhint: name the file, or go to the folder that has a `tools.yaml`" if path == DEFAULT else ""
         raise CmdtoolError(f"{path}: there is no such file{hint}") from exc

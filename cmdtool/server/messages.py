@@ -149,7 +149,8 @@ def _is_deeper(value: object, limit: int) -> bool:
     level = [value]
     for _ in range(limit):
         inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
-        level = [child for children in inner for child in children]
+        # What is empty ends here: of a megabyte of `{},{},` no list is made.
+        level = [child for children in inner for child in children if child and isinstance(child, dict | list)]
         if not level:
             return False
     return True
