@@ -78,10 +78,10 @@ def _log_what_runs(old: Tool, new: Tool) -> None:
     changed = [key for key in _RUNS if getattr(old, key) != getattr(new, key)]
     if not changed:
         return
-    lines = [clean_line(str(_what_runs(tool))) for tool in (old, new)]
+    lines = [clean_line(_what_runs(tool)) for tool in (old, new)]
     # The values of variables and of standard input may be secret: only their keys are named.
     logger.warning("%s: what it runs has changed (%s): was %s, is %s", new.name, ", ".join(changed), *lines)
 
 
-def _what_runs(tool: Tool) -> object:
-    return tool.model_dump(mode="json", by_alias=True)["command"] if tool.command else tool.shell
+def _what_runs(tool: Tool) -> str:
+    return " ".join(map(str, tool.command)) if tool.command else str(tool.shell)

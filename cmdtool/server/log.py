@@ -20,7 +20,8 @@ class StderrLog:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_DroppingHandler(self._waiting)])
-        logging.getLogger("mcp").setLevel(logging.WARNING)
+        for library in ("mcp", "watchfiles"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         QueueListener(self._waiting, handler).start()
 
     def flush(self) -> None:
