@@ -25,6 +25,9 @@ app = typer.Typer(
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="Manifest files (default: tools.yaml).", show_default=False)
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Take a manifest that others could have written.", show_default=False)
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -40,11 +43,17 @@ def _version(
 
 
 @app.command()
-def serve(files: Files = None) -> None:
+def serve(
+    files: Files = None,
+    trust: Trust = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Read the manifest again when it changes.", show_default=False)
+    ] = False,
+) -> None:
     """Serve the tools of a manifest to an MCP client over standard input and output."""
     from cmdtool.commands.serve import serve
 
-    raise typer.Exit(serve(files or []))
+    raise typer.Exit(serve(files or [], trust=trust, watch=watch))
 
 
 class _TakesCommand(TyperCommand):
@@ -62,7 +71,7 @@ def _tools(ctx: typer.Context) -> "Mapping[str, Tool]":
     from cmdtool.commands.files import read_manifest
 
     try:
-        return read_manifest(ctx.params.get("file") or []).tools
+        return read_manifest(ctx.params.get("file") or [], trust=True).tools
     except CmdtoolError:
         return {}
 
@@ -118,11 +127,12 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start without asking, where the tool asks first.", show_default=False)
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Run a tool at the terminal with a live bar; or any command: cmdtool run -- COMMAND ..."""
     from cmdtool.commands.run import Options, run_command, run_tool
 
-    options = Options(as_json=as_json, dry_run=dry_run, yes=yes)
+    options = Options(as_json=as_json, dry_run=dry_run, yes=yes, trust=trust)
     command = ctx.meta.get("command")
     if command is None:
         if tool is None:
@@ -221,19 +231,19 @@ def parse(
 
 
 @app.command()
-def check(files: Files = None) -> None:
+def check(files: Files = None, trust: Trust = False) -> None:
     """Report every mistake in a manifest with its line; without mistakes, what each tool runs."""
     from cmdtool.commands.check import check
 
-    raise typer.Exit(check(files or []))
+    raise typer.Exit(check(files or [], trust=trust))
 
 
 @app.command("list")
-def list_(files: Files = None) -> None:
+def list_(files: Files = None, trust: Trust = False) -> None:
     """List the tools of a manifest with their arguments and parsers."""
     from cmdtool.commands.list import list_tools
 
-    raise typer.Exit(list_tools(files or []))
+    raise typer.Exit(list_tools(files or [], trust=trust))
 
 
 @app.command()

@@ -8,7 +8,8 @@ import logging, os, sys
 from cmdtool.masking import Secrets
 from cmdtool.server.log import StderrLog
 
-log = StderrLog(Secrets(["tiger-lily"]))
+log = StderrLog()
+log.conceal(Secrets(["tiger-lily"]))
 logger = logging.getLogger("program")
 {body}
 log.flush()

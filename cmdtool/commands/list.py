@@ -14,10 +14,10 @@ from cmdtool.needs import silent_without, tool_commands
 from cmdtool.text import clean
 
 
-def list_tools(paths: Sequence[Path]) -> int:
+def list_tools(paths: Sequence[Path], *, trust: bool = False) -> int:
     """Print the table on standard output."""
     table = Table("tool", "arguments", "progress", "description", box=None, header_style="bold", pad_edge=False)
-    for tool in read_manifest(paths).tools.values():
+    for tool in read_manifest(paths, trust=trust).tools.values():
         arguments = "\n".join(_show_argument(name, argument) for name, argument in tool.arguments.items())
         table.add_row(tool.name, arguments, show_progress(tool), clean(tool.description or tool.title or ""))
     Console().print(table, markup=False)

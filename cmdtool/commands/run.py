@@ -43,12 +43,13 @@ Interrupt: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How `run` shows what it does."""
+    """How `run` shows what it does, and whether it trusts a manifest that others could have written."""
 
     as_json: bool = False
     dry_run: bool = False
     yes: bool = False
     """Whether what a tool asks first is answered with yes."""
+    trust: bool = False
 
 
 def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Options) -> int:
@@ -57,7 +58,9 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     Raises:
         CmdtoolError: the manifest, the tool's name or an argument is wrong, or the person did not confirm.
     """
-    tool = find_tool(read_manifest(paths).tools, name, f"a command is run by `cmdtool run -- {name}`")
+    tool = find_tool(
+        read_manifest(paths, trust=options.trust).tools, name, f"a command is run by `cmdtool run -- {name}`"
+    )
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
     return _run(tool, arguments, options)
 

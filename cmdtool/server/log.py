@@ -28,13 +28,19 @@ _FLUSH: Final = 0.2
 class StderrLog:
     """Takes over Python's logging; a thread of its own writes what is logged."""
 
-    def __init__(self, secrets: Secrets = NO_SECRETS) -> None:
+    def __init__(self) -> None:
         self._waiting: Queue[Any] = Queue(_MOST_WAITING)
+        self._formatter = _CleanFormatter()
         handler = _DroppingHandler(self._waiting)
-        handler.setFormatter(_CleanFormatter(secrets))
+        handler.setFormatter(self._formatter)
         logging.basicConfig(level=logging.INFO, handlers=[handler])
-        logging.getLogger("mcp").setLevel(logging.WARNING)
+        for library in ("mcp", "watchfiles"):
+            logging.getLogger(library).setLevel(logging.WARNING)
         QueueListener(self._waiting, logging.StreamHandler(sys.stderr)).start()
+
+    def conceal(self, secrets: Secrets) -> None:
+        """Mask these in all lines from now on."""
+        self._formatter.secrets = secrets
 
     def flush(self) -> None:
         """Wait until all is written, but not long."""
@@ -44,15 +50,15 @@ class StderrLog:
 
 
 class _CleanFormatter(logging.Formatter):
-    def __init__(self, secrets: Secrets) -> None:
+    def __init__(self) -> None:
         super().__init__("%(levelname)s %(name)s: %(message)s")
-        self._secrets = secrets
+        self.secrets = NO_SECRETS
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return clean_line(self._secrets.mask(super().formatMessage(record)), _LONGEST_LINE)
+        return clean_line(self.secrets.mask(super().formatMessage(record)), _LONGEST_LINE)
 
     def formatException(self, ei: Any) -> str:
-        return self._secrets.mask("\n".join(map(clean, _trace(ei[1]))))
+        return self.secrets.mask("\n".join(map(clean, _trace(ei[1]))))
 
 
 def _trace(error: BaseException) -> Iterator[str]:

@@ -4,40 +4,46 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any, Final, NoReturn
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from mcp.server import Server
-from mcp.server.stdio import stdio_server
+from mcp.server import NotificationOptions, Server
 from mcp.shared.message import SessionMessage
 
 from cmdtool.process import LAST_GRACE, Supervisor
 from cmdtool.server.log import StderrLog
+from cmdtool.server.wire import standard_streams
 
 logger = logging.getLogger(__name__)
 
 PATIENCE: Final = LAST_GRACE + 0.7
 """Seconds from the end of the connection to the end of the process, even if the client reads no last answer."""
 
-Message = SessionMessage | Exception
 
-
-async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLog) -> None:
+async def serve_stdio(
+    server: Server[Any],
+    supervisor: Supervisor,
+    log: StderrLog,
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Serve until standard input ends, the client is gone or a signal comes; then end every command and the process.
 
-    Never returns: it leaves by `os._exit`, for the SDK reads standard input in a thread that nothing can interrupt.
-    The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
+    Never returns: it leaves by `os._exit`, for standard input is read in a thread that nothing can interrupt.
+    `watch` runs beside it. The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
-    async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as tasks:
-        relayed, messages = anyio.create_memory_object_stream[Message]()
+    async with standard_streams() as (incoming, outgoing), anyio.create_task_group() as tasks:
+        relayed, messages = anyio.create_memory_object_stream[SessionMessage]()
         ending = _Ending(supervisor, log)
         tasks.start_soon(ending.watch_signals)
         tasks.start_soon(ending.watch_input, incoming, relayed)
         try:
             with ending.serving:
-                await server.run(messages, outgoing, server.create_initialization_options())
+                if watch:
+                    tasks.start_soon(watch)
+                changes = NotificationOptions(tools_changed=watch is not None)
+                await server.run(messages, outgoing, server.create_initialization_options(changes))
         except Exception:
             logger.exception("the server failed; please report this")
             ending.status = 1
@@ -65,12 +71,12 @@ class _Ending:
                 logger.info("ending on %s", number.name)
                 self.serving.cancel()
 
-    async def watch_input(self, incoming: AsyncIterable[Message], relayed: MemoryObjectSendStream[Message]) -> None:
+    async def watch_input(
+        self, incoming: AsyncIterable[SessionMessage], relayed: MemoryObjectSendStream[SessionMessage]
+    ) -> None:
         """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
         try:
             async for message in incoming:
-                if isinstance(message, Exception):
-                    logger.warning("a line that is no JSON-RPC message was passed over")
                 await relayed.send(message)
         finally:
             self._begin()
