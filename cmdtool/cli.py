@@ -39,11 +39,23 @@ def _version(
 
 
 @app.command()
-def serve(files: Files = None) -> None:
+def serve(
+    files: Files = None,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            "--spool",
+            metavar="FOLDER",
+            envvar="CMDTOOL_SPOOL",
+            help="Where the output of runs is kept for a day.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
     """Serve the tools of a manifest to an MCP client over standard input and output."""
     from cmdtool.commands.serve import serve
 
-    raise typer.Exit(serve(files or []))
+    raise typer.Exit(serve(files or [], spool))
 
 
 class _TakesCommand(TyperCommand):

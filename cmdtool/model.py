@@ -346,11 +346,12 @@ def _terminal(value: object) -> object:
 class Output(Model):
     """What of a command's output the result holds; `limit` is in bytes, for both streams together."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"schema", "spool", "files"})
+    planned: ClassVar[frozenset[str]] = frozenset({"schema", "files"})
 
     format: Literal["text"] = "text"
     stream: Literal["both", "stdout", "stderr"] = "both"
     limit: Size = 64 * 1024
+    spool: Annotated[StrictBool, Field(description="Keep the whole output for a day, for clients to read.")] = True
 
 
 class Annotations(Model):

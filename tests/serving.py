@@ -1,5 +1,6 @@
 """A real client of a real server: `cmdtool serve` as a process, the SDK's client over standard input and output."""
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,7 +44,8 @@ class Seen:
 
 
 def server_command(manifest: Path) -> StdioServerParameters:
-    return StdioServerParameters(command=sys.executable, args=["-m", "cmdtool", "serve", str(manifest)])
+    spool = {"CMDTOOL_SPOOL": os.environ["CMDTOOL_SPOOL"]}
+    return StdioServerParameters(command=sys.executable, args=["-m", "cmdtool", "serve", str(manifest)], env=spool)
 
 
 @asynccontextmanager

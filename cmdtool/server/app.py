@@ -7,7 +7,7 @@ import anyio
 from mcp import types
 from mcp.server import Server
 from mcp.server.caching import CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -18,26 +18,28 @@ from cmdtool.model import Manifest
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import RunResult, prepare, run_call
+from cmdtool.server.callers import Context, caller_of
+from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
+from cmdtool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 LIST_TTL_MS: Final = 60_000
 """How long a client may keep the list of tools, in milliseconds."""
 
-Context = ServerRequestContext[Any, Any]
-
 
 class App:
-    """The handlers of one server; `supervisor` answers for the processes of all calls."""
+    """The handlers of one server; `supervisor` answers for the processes of all calls, `spool` keeps their output."""
 
-    def __init__(self, manifest: Manifest, resolve: Resolve, supervisor: Supervisor) -> None:
+    def __init__(self, manifest: Manifest, resolve: Resolve, supervisor: Supervisor, spool: Spool) -> None:
         self._manifest = manifest
         self._resolve = resolve
         self._supervisor = supervisor
         self._slots = Slots(manifest.concurrency)
+        self._runs = Runs(spool)
 
     def server(self) -> Server[Any]:
         """Return the SDK's server with these handlers."""
@@ -51,6 +53,12 @@ class App:
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
+            on_list_resources=self._runs.list_resources,
+            on_list_resource_templates=self._runs.list_templates,
+            on_read_resource=self._runs.read_resource,
+            on_subscribe_resource=self._runs.subscribe,
+            on_unsubscribe_resource=self._runs.unsubscribe,
+            on_subscriptions_listen=self._runs.listen,
         )
         server.middleware.append(_keep_errors_here)
         return server
@@ -71,7 +79,7 @@ class App:
             logger.info("%s: arguments refused", tool.name)
             return refused_result(exc)
         except StartError as exc:
-            return call_result(RunResult.not_started(exc))
+            return call_result(RunResult.not_started(exc), ctx.protocol_version)
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
         async with reporting(tool.progress, sink) as reporter:
@@ -80,14 +88,15 @@ class App:
                     reporter.say("started")
                     reporter.hear(b"")
                 try:
-                    result = await run_call(call, self._supervisor, reporter=reporter)
+                    async with self._runs.following(tool.name, caller_of(ctx)) as keep:
+                        result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
                 except anyio.get_cancelled_exc_class():
                     logger.info("%s: cancelled", tool.name)
                     raise
             if reporter:
                 reporter.finish(success=result.success)
         logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
-        return call_result(result)
+        return call_result(result, ctx.protocol_version)
 
 
 def _say_place(reporter: Reporter | None, ahead: int) -> None:
