@@ -178,11 +178,11 @@ class Runs:
                 told = record.sizes
 
     async def _tell_end(self, record: Record) -> None:
-        for stream in (None, *record.sizes) if record.sizes else ():
-            uri = _base(record, stream)
-            with anyio.CancelScope(shield=True):
-                await self._tell(uri)
-            self._subscribed.pop(uri, None)
+        with anyio.CancelScope(shield=True):
+            for stream in (None, *record.sizes) if record.sizes else ():
+                await self._tell(_base(record, stream))
+                self._subscribed.pop(_base(record, stream), None)
+            await self._bus.publish(ResourcesListChanged())
 
     async def _tell(self, uri: str) -> None:
         await self._bus.publish(ResourceUpdated(uri))
@@ -207,7 +207,7 @@ class Runs:
     def _read(self, record: Record, stream: Stream, query: _Query) -> types.ReadResourceResult:
         size = record.sizes[stream]
         start = self._spool.first_kept(_offset(query.start, size), size)
-        end = min(size if query.end is None else _offset(query.end, size), start + WINDOW)
+        end = max(start, min(_end(query, size), start + WINDOW))
         piece = self._spool.read(record, stream, start, end + 3 if end > start else start)
         begin, data = _cut(piece, end, is_running=record.ended is None, wants_lines=query.end is None)
         return _part(record, stream, clean(data.decode("utf-8", "replace")), begin, begin + len(data), piece)
@@ -215,10 +215,11 @@ class Runs:
     async def _search(self, record: Record, stream: Stream, query: _Query, find: Find) -> types.ReadResourceResult:
         size = record.sizes[stream]
         begin = at = _offset(query.start, size)
-        end = size if query.end is None else _offset(query.end, size)
+        end = _end(query, size)
         lines: list[str] = []
         piece = self._spool.read(record, stream, at, at)
         while at < end and len(lines) < MATCHES:
+            at = self._spool.first_kept(at, piece.size)
             piece = self._spool.read(record, stream, at, min(at + _SEARCHED, end))
             data = piece.data
             if not data:
@@ -268,6 +269,10 @@ def _offset(asked: int, size: int) -> int:
     return max(0, size + asked) if asked < 0 else min(asked, size)
 
 
+def _end(query: _Query, size: int) -> int:
+    return size if query.end is None else _offset(query.end, size)
+
+
 def _cut(piece: Piece, end: int, *, is_running: bool, wants_lines: bool) -> tuple[int, bytes]:
     """Return where a piece begins and its bytes, cut at the borders of characters, and of lines where more follows.
 
@@ -306,8 +311,8 @@ def _part(
 ) -> types.ReadResourceResult:
     """Return a part of a stream, for programs with its place in `_meta`, for readers with a line that says it."""
     uri, size, is_running = _base(record, stream), piece.size, record.ended is None
-    skipped = len(piece.gap) if piece.gap and end == piece.gap.start else 0
-    next_: int | None = end + skipped
+    skipped = len(piece.gap) if piece.gap and begin <= piece.gap.start <= end else 0
+    next_: int | None = piece.gap.stop if piece.gap and end == piece.gap.start else end
     if next_ == until or (next_ == size and not is_running):
         next_ = None
     place: dict[str, Any] = {"from": begin, "to": end, "size": size, "running": is_running, "next": next_}
@@ -317,7 +322,7 @@ def _part(
         if search:
             note = f"{'lines that match' if text else 'no line matches'} in {note}"
         if skipped:
-            note += f", the next {skipped:,} were not kept"
+            note += f", {'of which' if search else 'the next'} {skipped:,} were not kept"
         more = uri if next_ is None else f"{uri}?{search}from={next_}"
         note += "" if next_ is None else f"; go on with {more}"
         contents.append(types.TextResourceContents(uri=more, mime_type="text/plain", text=f"[{note}]"))
