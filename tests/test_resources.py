@@ -239,6 +239,25 @@ async def test_a_search_with_many_matches_goes_on_where_it_says(tmp_path: Path, 
     assert found == [line for line in COUNTED.splitlines() if "77" in line]
 
 
+async def test_a_pattern_that_takes_long_stops_where_it_says_and_holds_up_nobody(tmp_path: Path, era: Era) -> None:
+    manifest = "tools: {xs: {shell: 'head -c 1000000 /dev/zero | tr \"\\0\" x'}}"
+    async with serving(tmp_path, manifest, era) as client:
+        uri = f"{uri_of(await client.call_tool('xs', {}))}/stdout"
+        async with anyio.create_task_group() as tasks:
+            places: list[dict[str, Any]] = []
+
+            async def search() -> None:
+                pattern = quote("(?:x?){1000}x{1000}y")
+                places.append((await read(client, f"{uri}?pattern={pattern}"))[1])
+
+            tasks.start_soon(search)
+            while not places:
+                with anyio.fail_after(5):
+                    await client.list_tools()
+    assert places[0]["next"] == places[0]["to"]
+    assert 0 < places[0]["to"] < 1_000_000
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [
@@ -475,6 +494,19 @@ async def test_a_folder_that_cannot_be_used_fails_no_call(tmp_path: Path, era: E
         assert not result.is_error
         assert text_of(result).endswith("\n60000\n[not all of the output was kept: not a directory]")
         assert (await client.list_resources()).resources == []
+
+
+async def test_a_full_disk_fails_no_call_and_what_was_kept_can_be_read(tmp_path: Path, era: Era) -> None:
+    (tmp_path / "tools.yaml").write_text(MANIFEST)
+    command = server_command(tmp_path / "tools.yaml")
+    script = f'ulimit -f 100; exec {command.command} "$@"'  # files of the server may have 100 KiB
+    limited = command.model_copy(update={"command": "bash", "args": ["-c", script, "bash", *command.args]})
+    async with Client(limited, mode=era) as client:
+        result = await client.call_tool("count", {})
+        assert not result.is_error
+        assert text_of(result).endswith("\n60000\n[not all of the output was kept: file too large]")
+        whole = await read_whole(client, f"{uri_of(result)}/stdout")
+    assert whole == COUNTED[: 100 * 1024]
 
 
 @pytest.mark.parametrize("revision", ["2024-11-05", "2025-03-26", "2025-06-18"])

@@ -6,6 +6,7 @@ caller who started a run gets at it.
 
 import json
 import re
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,8 +46,14 @@ PAGE: Final = 50
 UPDATE_EVERY: Final = 1.0
 """Seconds between two `notifications/resources/updated` of a run."""
 
-_SEARCHED: Final = 256 * 1024
-"""Bytes searched between two turns of the rest of the server; longer lines are searched in pieces."""
+_SEARCHED: Final = 32 * 1024
+"""Bytes searched between two turns of the rest of the server; longer lines are searched in pieces.
+
+Half a second for the worst pattern that RE2 compiles; others take microseconds.
+"""
+
+_EFFORT: Final = 1.0
+"""Seconds of computing that one search may take."""
 
 _PATIENCE: Final = 1.0
 """Seconds that a client may take to read a notification; after that it misses one."""
@@ -218,7 +225,9 @@ class Runs:
         end = _end(query, size)
         lines: list[str] = []
         piece = self._spool.read(record, stream, at, at)
-        while at < end and len(lines) < MATCHES:
+        effort = 0.0
+        while at < end and len(lines) < MATCHES and effort < _EFFORT:
+            begun = time.thread_time()
             at = self._spool.first_kept(at, piece.size)
             piece = self._spool.read(record, stream, at, min(at + _SEARCHED, end))
             data = piece.data
@@ -232,6 +241,7 @@ class Runs:
                 if len(lines) == MATCHES:
                     at = min(at, piece.start + line_end + 1)
                     break
+            effort += time.thread_time() - begun
             await anyio.lowlevel.checkpoint()
         return _part(record, stream, "\n".join(lines), begin, at, piece, until=end, search=query.text)
 
