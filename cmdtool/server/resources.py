@@ -52,6 +52,9 @@ _SEARCHED: Final = 32 * 1024
 Half a second for the worst pattern that RE2 compiles; others take microseconds.
 """
 
+_LONGEST: Final = 1000
+"""Characters of what is searched for."""
+
 _EFFORT: Final = 1.0
 """Seconds of computing that one search may take."""
 
@@ -79,7 +82,7 @@ class _Query:
     start: int = 0
     end: int | None = None
     find: Find | None = None
-    text: str = ""
+    again: str = ""
     """The part of the query that says what to find, to ask again."""
 
 
@@ -149,7 +152,8 @@ class Runs:
     ) -> types.SubscriptionsListenResult:
         """Serve a stream of notifications; of runs that the caller may not read it carries none."""
         asked = params.notifications
-        allowed = [uri for uri in asked.resource_subscriptions or () if self._find(ctx, uri)]
+        found = [self._find(ctx, uri) for uri in asked.resource_subscriptions or ()]
+        allowed = [_base(record, stream) for record, stream, _ in filter(None, found)]
         notifications = asked.model_copy(update={"resource_subscriptions": allowed})
         return await self._listen(ctx, params.model_copy(update={"notifications": notifications}))
 
@@ -185,8 +189,10 @@ class Runs:
                 told = record.sizes
 
     async def _tell_end(self, record: Record) -> None:
+        if not record.sizes:
+            return
         with anyio.CancelScope(shield=True):
-            for stream in (None, *record.sizes) if record.sizes else ():
+            for stream in (None, *record.sizes):
                 await self._tell(_base(record, stream))
                 self._subscribed.pop(_base(record, stream), None)
             await self._bus.publish(ResourcesListChanged())
@@ -243,7 +249,7 @@ class Runs:
                     break
             effort += time.thread_time() - begun
             await anyio.lowlevel.checkpoint()
-        return _part(record, stream, "\n".join(lines), begin, at, piece, until=end, search=query.text)
+        return _part(record, stream, "\n".join(lines), begin, at, piece, until=end, search=query.again)
 
 
 def _parse_query(text: str) -> _Query:
@@ -261,18 +267,16 @@ def _parse_query(text: str) -> _Query:
     for name in ("from", "to"):
         if name in given and not _OFFSET.fullmatch(given[name]):
             raise MCPError(types.INVALID_PARAMS, f"`{name}` is an offset in bytes, from the end where negative")
-    find: Find | None = None
-    text = ""
-    if given.get("search"):
-        find, text = literal(given["search"]), f"search={quote(given['search'], safe='')}&"
-    elif given.get("pattern"):
-        try:
-            find, text = pattern(given["pattern"][:1000]), f"pattern={quote(given['pattern'], safe='')}&"
-        except BadValue as exc:
-            raise MCPError(types.INVALID_PARAMS, f"`pattern`: {exc.message}") from exc
-    elif "search" in given or "pattern" in given:
-        raise MCPError(types.INVALID_PARAMS, "`search` and `pattern` must not be empty")
-    return _Query(int(given.get("from", 0)), int(given["to"]) if "to" in given else None, find, text)
+    start, end = int(given.get("from", 0)), int(given["to"]) if "to" in given else None
+    for name, compiled in (("search", literal), ("pattern", pattern)):
+        if name in given:
+            if not 0 < len(given[name]) <= _LONGEST:
+                raise MCPError(types.INVALID_PARAMS, f"`{name}` must not be empty or longer than {_LONGEST} characters")
+            try:
+                return _Query(start, end, compiled(given[name]), f"{name}={quote(given[name], safe='')}&")
+            except BadValue as exc:
+                raise MCPError(types.INVALID_PARAMS, f"`{name}`: {exc.message}") from exc
+    return _Query(start, end)
 
 
 def _offset(asked: int, size: int) -> int:

@@ -65,7 +65,7 @@ class Record(BaseModel):
     exit_status: int | None = None
     signal: str | None = None
     sizes: dict[Stream, int] = {}
-    """How many bytes each stream printed that printed any; of more than the limit, head and tail are kept."""
+    """How many bytes came from each stream that gave any, up to a `problem`; of many, head and tail are kept."""
     problem: str | None = None
     """Why what followed was not kept."""
 
