@@ -3,7 +3,7 @@
 A lock on its folder says that a run is going on. The kernel drops it with the server, however that ends, so a run that
 is neither ended nor locked is one whose server died; what it printed is kept like that of any other.
 
-Blocks are written at once, by `pwrite`: into the page cache, some 20 µs for 64 KiB, and not more than the file's limit
+Blocks are written at once, by `pwrite`: into the page cache, a few µs for 64 KiB, and not more than the file's limit
 waits there for a disk. Where the kernel makes a writer wait for a slow disk, so does the command. Nothing is queued,
 so memory does not grow, and nothing is lost when the server dies. The first error ends the keeping, not the run.
 """
