@@ -9,9 +9,11 @@ machine disturbs both alike.
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import anyio
 from rich.console import Console
@@ -25,6 +27,7 @@ from cmdtool.process import Supervisor
 from cmdtool.progress import Update
 from cmdtool.reporter import reporting
 from cmdtool.run import prepare, run_call
+from cmdtool.spool import Spool
 
 STARTS = 100
 LINES = 3_000_000
@@ -55,13 +58,20 @@ def bare_read() -> None:
             pass
 
 
-def ours(command: list[str], progress: str, repeats: int = 1) -> Callable[[], None]:
+def bare_keep(folder: Path) -> None:
+    with (folder / "bare").open("wb") as file:
+        subprocess.run(PRINT_LINES, stdout=file, check=True)
+
+
+def ours(command: list[str], progress: str, repeats: int = 1, spool: Spool | None = None) -> Callable[[], None]:
+    keep = (lambda run_id: spool.begin(run_id, "bench", None)) if spool else None
+
     async def run() -> None:
         called = tool(command, progress)
         for _ in range(repeats):
             async with reporting(called.progress, Nowhere()) as reporter:
                 assert reporter is not None
-                result = await run_call(prepare(called, {}, LocalHost()), Supervisor(), reporter=reporter)
+                result = await run_call(prepare(called, {}, LocalHost()), Supervisor(), reporter=reporter, keep=keep)
                 reporter.finish(success=result.success)
             assert result.success, result.outcome
 
@@ -80,28 +90,37 @@ def best_of(rounds: int, *candidates: Callable[[], None]) -> list[float]:
 
 def main(rounds: int) -> None:
     size = LINES * len(PRINT_LINES[2].split("'")[1] + "\n") / 1e6
-    start, our_start = best_of(rounds, bare_start, ours(["true"], "no match", STARTS))
-    read, matching, silent, mined = best_of(
-        rounds,
-        bare_read,
-        ours(PRINT_LINES, r"(\d+)%"),
-        ours(PRINT_LINES, r"step (\d+) of (\d+)"),
-        ours(PRINT_LINES, "auto"),
-    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        spool = Spool(folder / "spool", "bench")
+        start, our_start, kept_start = best_of(
+            rounds,
+            bare_start,
+            ours(["true"], "no match", STARTS),
+            ours(["echo", "hello"], "no match", STARTS, spool),
+        )
+        read, kept, matching, silent, mined, our_kept = best_of(
+            rounds,
+            bare_read,
+            partial(bare_keep, folder),
+            ours(PRINT_LINES, r"(\d+)%"),
+            ours(PRINT_LINES, r"step (\d+) of (\d+)"),
+            ours(PRINT_LINES, "auto"),
+            ours(PRINT_LINES, r"step (\d+) of (\d+)", spool=spool),
+        )
     table = Table("what", "bare", "cmdtool", "ratio")
-    table.add_row(
-        "start and end a command",
-        f"{start / STARTS * 1e3:.2f} ms",
-        f"{our_start / STARTS * 1e3:.2f} ms",
-        f"{our_start / start:.1f}",
-    )
+    starts = (("start and end a command", our_start), ("the same, and keep its output", kept_start))
+    for name, seconds in starts:
+        times = (f"{start / STARTS * 1e3:.2f} ms", f"{seconds / STARTS * 1e3:.2f} ms", f"{seconds / start:.1f}")
+        table.add_row(name, *times)
     rows = (
-        ("read lines that all match", matching),
-        ("read lines that never match", silent),
-        ("read lines by `auto`", mined),
+        ("read lines that all match", read, matching),
+        ("read lines that never match", read, silent),
+        ("read lines by `auto`", read, mined),
+        ("write lines to a file", kept, our_kept),
     )
-    for name, seconds in rows:
-        table.add_row(name, f"{size / read:,.0f} MB/s", f"{size / seconds:,.0f} MB/s", f"{seconds / read:.1f}")
+    for name, bare, seconds in rows:
+        table.add_row(name, f"{size / bare:,.0f} MB/s", f"{size / seconds:,.0f} MB/s", f"{seconds / bare:.1f}")
     Console().print(table)
 
 

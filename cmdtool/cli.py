@@ -49,11 +49,21 @@ def serve(
     watch: Annotated[
         bool, typer.Option("--watch", help="Read the manifest again when it changes.", show_default=False)
     ] = False,
+    spool: Annotated[
+        Path | None,
+        typer.Option(
+            "--spool",
+            metavar="FOLDER",
+            envvar="CMDTOOL_SPOOL",
+            help="Where the output of runs is kept for a day.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve the tools of a manifest to an MCP client over standard input and output."""
     from cmdtool.commands.serve import serve
 
-    raise typer.Exit(serve(files or [], trust=trust, watch=watch))
+    raise typer.Exit(serve(files or [], spool, trust=trust, watch=watch))
 
 
 class _TakesCommand(TyperCommand):

@@ -357,8 +357,6 @@ def _output(value: object) -> object:
 class Output(Model):
     """What of a command's output the result holds, in which form, and which files it made."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"spool"})
-
     format: Literal["text", "json", "lines"] = "text"
     stream: Literal["both", "stdout", "stderr"] = "both"
     bytes_at_most: Annotated[Size | None, Field(alias="limit")] = None
@@ -366,6 +364,7 @@ class Output(Model):
         dict[str, JSONValue] | None, Field(alias="schema", description="JSON Schema of the result, or of one line.")
     ] = None
     files: Annotated[tuple[TemplateText, ...], BeforeValidator(_one_or_more), _OrOne()] = ()
+    spool: Annotated[StrictBool, Field(description="Keep the whole output for a day, for clients to read.")] = True
 
     @property
     def limit(self) -> int:

@@ -19,7 +19,7 @@ class Excerpt:
         """The excerpt as it may be shown: decoded, cleaned, and saying what is left out."""
         if not self.left_out:
             return clean((self.head + self.tail).decode("utf-8", "replace"))
-        head = _whole_characters(self.head).decode("utf-8", "replace")
+        head = whole_characters(self.head).decode("utf-8", "replace")
         tail = self.tail.lstrip(bytes(range(0x80, 0xC0))).decode("utf-8", "replace")
         return f"{clean(head)}\n[... {self.left_out:,} bytes left out ...]\n{clean(tail)}"
 
@@ -74,7 +74,7 @@ def share_limit(captures: Sequence[Capture], limit: int) -> list[Excerpt]:
     return [excerpts[index] for index in range(len(captures))]
 
 
-def _whole_characters(data: bytes) -> bytes:
+def whole_characters(data: bytes) -> bytes:
     """Return `data` without the first bytes of a UTF-8 character that was cut at its end."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]

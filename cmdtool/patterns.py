@@ -93,6 +93,18 @@ class Pattern:
             yield from self.regexp.finditer(record)
 
 
+def compile_search(text: str) -> Any:
+    """Return `text` compiled for searching many lines at once; groups mean nothing.
+
+    Raises:
+        BadValue: RE2 cannot compile it.
+    """
+    try:
+        return _compile(f"(?m:{text})")
+    except re2.error as exc:
+        raise _explain(exc) from exc
+
+
 @lru_cache(maxsize=1024)
 def compile_pattern(text: str) -> Pattern:
     """Return `text` compiled.
@@ -123,7 +135,7 @@ def _compile(text: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
-    return re2.compile(text.encode(), options)
+    return re2.compile(text.encode(errors="replace"), options)
 
 
 def _explain(error: Exception) -> BadValue:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -20,6 +21,7 @@ from cmdtool.readings import Reading
 from cmdtool.reporter import Reporter
 from cmdtool.scanner import QUIET, Scanner
 from cmdtool.schema import check_arguments
+from cmdtool.spool import Record, RunOutput
 from cmdtool.text import clean, clean_line
 from cmdtool.values import first_number
 
@@ -33,6 +35,8 @@ DRAIN: Final = 2.0
 
 EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
+Keep: TypeAlias = Callable[[str], RunOutput]
+"""Takes the id of a run that has just begun and returns what keeps its output."""
 
 _LONGEST_VALUE: Final = 1000
 """Characters of an argument's value in a question."""
@@ -80,6 +84,8 @@ class RunResult:
     duration: float
     stdout: Excerpt
     stderr: Excerpt
+    record: Record | None = None
+    """What is kept of the output elsewhere; None if nothing was to be."""
 
     @classmethod
     def not_started(cls, error: StartError) -> "RunResult":
@@ -141,7 +147,12 @@ def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, reso
 
 
 async def run_call(
-    call: Call, supervisor: Supervisor, *, reporter: Reporter | None = None, echo: Echo | None = None
+    call: Call,
+    supervisor: Supervisor,
+    *,
+    reporter: Reporter | None = None,
+    echo: Echo | None = None,
+    keep: Keep | None = None,
 ) -> RunResult:
     """Run the command to its end, and everything it started with it.
 
@@ -150,21 +161,25 @@ async def run_call(
         supervisor: starts and ends the processes.
         reporter: gets the readings; without one, output is not searched for progress.
         echo: gets every block of output as it comes.
+        keep: keeps the whole output, if the tool lets it.
     """
     tool, started = call.tool, anyio.current_time()
     intake = _Intake(call, reporter, echo)
     try:
         async with supervisor.running(call.invocation, tool.grace) as process:
-            async with anyio.create_task_group() as tasks:
-                for stream in STREAMS:
-                    tasks.start_soon(intake.pump, process, stream)
-                for counted, invocation in call.counts if reporter else ():
-                    tasks.start_soon(_count, call, counted, invocation, supervisor, intake)
-                ended_by = await _until_ended(process, tool, intake)
-                exit_ = await supervisor.end(process, tool.grace)
-                duration = anyio.current_time() - started
-                is_drained = await intake.drain()
-                tasks.cancel_scope.cancel()
+            with keep(process.run_id) if keep and tool.output.spool else nullcontext() as kept:
+                intake.kept = kept
+                async with anyio.create_task_group() as tasks:
+                    for stream in STREAMS:
+                        tasks.start_soon(intake.pump, process, stream)
+                    for counted, invocation in call.counts if reporter else ():
+                        tasks.start_soon(_count, call, counted, invocation, supervisor, intake)
+                    ended_by = await _until_ended(process, tool, intake)
+                    exit_ = await supervisor.end(process, tool.grace)
+                    duration = anyio.current_time() - started
+                    is_drained = await intake.drain()
+                    tasks.cancel_scope.cancel()
+                record = kept.finish(ended_by, exit_.status, exit_.signal) if kept else None
     except StartError as exc:
         return RunResult.not_started(exc)
     success = ended_by == "exit" and exit_.status in tool.success
@@ -172,14 +187,15 @@ async def run_call(
     if outcome is None and not is_drained:
         outcome = f"output was still open {DRAIN:g} s after the exit: what came later is not here"
     stdout, stderr = intake.excerpts(failed=not success)
-    return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr)
+    return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr, record)
 
 
 class _Intake:
-    """Where the blocks of both streams go: into the captures, to whoever echoes them, through the scanner."""
+    """Where the blocks of both streams go: to whoever echoes them, into captures and spool, through the scanner."""
 
     def __init__(self, call: Call, reporter: Reporter | None, echo: Echo | None) -> None:
         self.idle = anyio.CancelScope()
+        self.kept: RunOutput | None = None
         self._output = call.tool.output
         self._idle_timeout = call.tool.idle_timeout
         self._captures = {stream: Capture(self._output.limit) for stream in STREAMS}
@@ -255,6 +271,8 @@ class _Intake:
         if not block:
             return
         self._captures[stream].feed(block)
+        if self.kept:
+            self.kept.feed(stream, block)
         if self._progress:
             self._progress.offer(self._progress.scanner.feed(stream, block, anyio.current_time()))
 

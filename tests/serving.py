@@ -1,5 +1,6 @@
 """A real client of a real server: `cmdtool serve` as a process, the SDK's client over standard input and output."""
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ from typing import Literal
 from mcp import Client, StdioServerParameters
 from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, TextContent
+
+from cmdtool.spool import Spool
 
 Era = Literal["auto", "legacy"]
 """`auto` speaks the 2026-07-28 revision, `legacy` opens with the older handshake."""
@@ -44,7 +47,8 @@ class Seen:
 
 
 def server_command(manifest: Path) -> StdioServerParameters:
-    return StdioServerParameters(command=sys.executable, args=["-m", "cmdtool", "serve", str(manifest)])
+    spool = {"CMDTOOL_SPOOL": os.environ["CMDTOOL_SPOOL"]}
+    return StdioServerParameters(command=sys.executable, args=["-m", "cmdtool", "serve", str(manifest)], env=spool)
 
 
 @asynccontextmanager
@@ -60,3 +64,8 @@ async def serving(
 
 def text_of(result: CallToolResult) -> str:
     return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+def spool_of_tests() -> Spool:
+    """Return a spool beside those of the other tests of this process."""
+    return Spool(Path(os.environ["CMDTOOL_SPOOL"]), "tests")

@@ -14,7 +14,7 @@ from cmdtool.process import Supervisor
 from cmdtool.server.app import App
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.reload import Reloader
-from tests.serving import ERAS, Era, server_command, text_of
+from tests.serving import ERAS, Era, server_command, spool_of_tests, text_of
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ class Served:
         self.path = path
         self.reloader = Reloader([path], lambda: read_manifest([path]))
         self.catalogue = Catalogue(read_manifest([path]))
-        self.server = App(self.catalogue, LocalHost(), Supervisor()).server(reloads=True)
+        self.server = App(self.catalogue, LocalHost(), Supervisor(), spool_of_tests()).server()
 
     async def change(self, text: str) -> bool:
         self.path.write_text(text)

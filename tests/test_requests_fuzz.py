@@ -27,6 +27,7 @@ from cmdtool.server.app import App
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.messages import Refusal, read_message
 from cmdtool.server.wire import connect
+from tests.serving import spool_of_tests
 
 MANIFEST = """
 tools:
@@ -153,7 +154,7 @@ def served_in_process(*, is_modern: bool) -> Iterator[Client]:
 
     async def serve() -> None:
         manifest = load([Source("t.yaml", "/", MANIFEST)], builtin_parsers())
-        server = App(Catalogue(manifest), LocalHost(), Supervisor()).server()
+        server = App(Catalogue(manifest), LocalHost(), Supervisor(), spool_of_tests()).server()
         async with connect(server_in, server_out) as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 

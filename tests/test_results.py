@@ -35,7 +35,7 @@ def result(
     ],
 )
 def test_the_text_is_output_then_errors_then_outcome(run: RunResult, text: str) -> None:
-    assert text_of(call_result(run)) == text
+    assert text_of(call_result(run, "2025-11-25")) == text
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_text_is_output_then_errors_then_outcome(run: RunResult, text: str) 
     ],
 )
 def test_the_facts_of_the_run_are_in_meta(run: RunResult, facts: dict[str, object]) -> None:
-    meta = call_result(run).meta
+    meta = call_result(run, "2025-11-25").meta
     assert meta == {RUN_FACTS: {**facts, "duration": 1.235, "bytes_left_out": 0}}
 
 

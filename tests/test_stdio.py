@@ -22,6 +22,7 @@ tools:
   count:
     command: [sh, -c, 'echo $$ > pid; i=0; while :; do i=$((i+1)); echo $i; done']
     progress: '(?P<progress>\d+)'
+  flood_once: {command: [seq, '100000']}
   hello:
     title: Hello
     command: echo hello

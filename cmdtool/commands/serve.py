@@ -1,12 +1,14 @@
 """`cmdtool serve`: the tools of a manifest for one MCP client over standard input and output."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import anyio
+from platformdirs import user_state_path
 
 from cmdtool.argv import find_program, read_env_file
 from cmdtool.commands.files import DEFAULT, read_manifest
@@ -21,12 +23,20 @@ from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.log import StderrLog
 from cmdtool.server.reload import Reloader
 from cmdtool.server.stdio import serve_stdio
+from cmdtool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
 
-def serve(paths: Sequence[Path], *, trust: bool = False, watch: bool = False) -> int:
-    """Serve until the client goes away or a signal comes. All words go to standard error."""
+def serve(paths: Sequence[Path], spool_folder: Path | None, *, trust: bool = False, watch: bool = False) -> int:
+    """Serve until the client goes away or a signal comes. All words go to standard error.
+
+    Args:
+        paths: the manifest files.
+        spool_folder: where the output of runs is kept; None for the user's own folder for such things.
+        trust: take a manifest that others could have written.
+        watch: read the manifest again when it changes.
+    """
     host = LocalHost()
     log = StderrLog()
 
@@ -49,9 +59,17 @@ def serve(paths: Sequence[Path], *, trust: bool = False, watch: bool = False) ->
     reset_signals()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
-    server = App(catalogue, host, supervisor).server(reloads=watch)
+    server = App(catalogue, host, supervisor, open_spool(paths, spool_folder)).server()
     anyio.run(serve_stdio, server, supervisor, log, partial(reloader.watch, catalogue) if watch else None)
     return 0
+
+
+def open_spool(paths: Sequence[Path], folder: Path | None) -> Spool:
+    """Return the spool for a server of these manifest files: it finds again the runs of earlier ones."""
+    folder = folder or user_state_path("cmdtool", appauthor=False) / "runs"
+    spool = Spool(folder.absolute(), os.pathsep.join(str(path.resolve()) for path in paths or [DEFAULT]))
+    spool.tidy_soon()
+    return spool
 
 
 def _secrets(manifest: Manifest, host: LocalHost) -> Secrets:

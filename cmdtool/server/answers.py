@@ -29,9 +29,9 @@ MOST_VALUES: Final = 100_000
 async def answer(call: Call, result: RunResult, protocol_version: str) -> types.CallToolResult:
     """Return what the client is sent. Large data and files are read in a thread: other calls go on meanwhile."""
     if not result.success and call.tool.output.format != "text":
-        return call_result(_shortened(result))
+        return call_result(_shortened(result), protocol_version)
     if not result.success or (call.tool.output.format == "text" and not call.files):
-        return call_result(result)
+        return call_result(result, protocol_version)
     return await anyio.to_thread.run_sync(_success, call, result, protocol_version, abandon_on_cancel=True)
 
 
@@ -45,7 +45,7 @@ def data_result(tool: Tool, result: RunResult, protocol_version: str) -> types.C
     """Return the result of a success in the tool's format; an error, with the text, if it is not what it should be."""
     schema = output_schema(tool)
     if schema is None:
-        return call_result(result)
+        return call_result(result, protocol_version)
     stream = tool.output.streams[0]
     excerpt = result.stdout if stream == "stdout" else result.stderr
     try:
@@ -54,7 +54,8 @@ def data_result(tool: Tool, result: RunResult, protocol_version: str) -> types.C
             raise BadValue(f"does not fit `output.schema` of tool `{tool.name}`: {misfit}")
     except BadValue as exc:
         name = "standard output" if stream == "stdout" else "standard error"
-        return call_result(_shortened(replace(result, success=False, outcome=f"{name} {exc.message}")))
+        failed = replace(result, success=False, outcome=f"{name} {exc.message}")
+        return call_result(_shortened(failed), protocol_version)
     text = json.dumps(data, ensure_ascii=False)
     outcome = [types.TextContent(type="text", text=f"[{clean(result.outcome)}]")] if result.outcome else []
     return types.CallToolResult(

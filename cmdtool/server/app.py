@@ -7,9 +7,8 @@ import anyio
 from mcp import types
 from mcp.server import Server
 from mcp.server.caching import CacheHint
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
-from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -22,10 +21,13 @@ from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import RunResult, run_call
 from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
+from cmdtool.server.callers import Context, caller_of
 from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
+from cmdtool.spool import Spool
 from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
@@ -33,22 +35,21 @@ logger = logging.getLogger(__name__)
 LIST_TTL_MS: Final = 60_000
 """How long a client may keep the list of tools, in milliseconds."""
 
-Context = ServerRequestContext[Any, Any]
-
 
 class App:
-    """The handlers of one server; `supervisor` answers for the processes of all calls."""
+    """The handlers of one server; `supervisor` answers for the processes of all calls, `spool` keeps their output."""
 
-    def __init__(self, catalogue: Catalogue, resolve: Resolve, supervisor: Supervisor) -> None:
+    def __init__(self, catalogue: Catalogue, resolve: Resolve, supervisor: Supervisor, spool: Spool) -> None:
         self._catalogue = catalogue
         self._resolve = resolve
         self._supervisor = supervisor
         self._slots = Slots(catalogue.manifest.concurrency)
+        self._runs = Runs(spool, catalogue.bus)
         self._state_security = RequestStateSecurity.ephemeral()
         catalogue.on_replace = lambda: self._slots.change_limit(catalogue.manifest.concurrency)
 
-    def server(self, *, reloads: bool = False) -> Server[Any]:
-        """Return the SDK's server with these handlers; if it `reloads`, clients can hear of changes."""
+    def server(self) -> Server[Any]:
+        """Return the SDK's server with these handlers."""
         keys = self._catalogue.manifest.server
         server: Server[Any] = Server(
             clean_line(keys.name),
@@ -59,7 +60,12 @@ class App:
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
-            on_subscriptions_listen=ListenHandler(self._catalogue.bus) if reloads else None,
+            on_list_resources=self._runs.list_resources,
+            on_list_resource_templates=self._runs.list_templates,
+            on_read_resource=self._runs.read_resource,
+            on_subscribe_resource=self._runs.subscribe,
+            on_unsubscribe_resource=self._runs.unsubscribe,
+            on_subscriptions_listen=self._runs.listen,
         )
         server.middleware.append(_keep_errors_here)
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
@@ -103,13 +109,14 @@ class App:
                 exc = ArgumentError(f"{exc}\nthis tool changed, list tools again")
             return refused_result(exc)
         except StartError as exc:
-            return call_result(RunResult.not_started(exc))
+            return call_result(RunResult.not_started(exc), ctx.protocol_version)
         async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
             if reporter and has_waited:
                 reporter.say("started")
                 reporter.hear(b"")
             try:
-                result = await run_call(call, self._supervisor, reporter=reporter)
+                async with self._runs.following(tool.name, caller_of(ctx)) as keep:
+                    result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
             except anyio.get_cancelled_exc_class():
                 logger.info("%s: cancelled", tool.name)
                 raise

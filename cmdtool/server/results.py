@@ -1,13 +1,16 @@
 """Manifest values -> what MCP lists; run results -> what MCP returns. No I/O."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mcp import types
 
 from cmdtool import model
 from cmdtool.errors import ArgumentError
+from cmdtool.model import STREAMS
 from cmdtool.run import RunResult
 from cmdtool.schema import input_schema, output_schema
+from cmdtool.spool import Record
 from cmdtool.text import clean
 
 RUN_FACTS: Final = "cmdtool/run"
@@ -49,16 +52,26 @@ def list_icons(icons: tuple[model.Icon, ...]) -> list[types.Icon]:
     return [types.Icon.model_validate(icon.model_dump(exclude_none=True), by_name=True) for icon in icons]
 
 
-def call_result(result: RunResult) -> types.CallToolResult:
-    """Return a run's output and outcome for the model, and its facts in `_meta`."""
+def call_result(result: RunResult, protocol_version: str) -> types.CallToolResult:
+    """Return a run's output and outcome for the model, and its facts in `_meta`.
+
+    Where something was left out, it says where the whole can be read: a link, or a line of text for clients of
+    revisions that do not know links.
+    """
     parts = [result.stdout.text.rstrip("\n")]
     if errors := result.stderr.text.rstrip("\n"):
         parts += ["--- standard error ---", errors]
     if result.outcome:
         parts.append(f"[{clean(result.outcome)}]")
+    links = output_links(result)
+    if protocol_version < STRUCTURED_SINCE:
+        parts += [f"[all of {link.name}: {link.uri}]" for link in links]
+        links = []
+    if result.left_out and result.record and result.record.problem:
+        parts.append(f"[not all of the output was kept: {result.record.problem}]")
     text = "\n".join(part for part in parts if part) or "(no output)"
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)],
+        content=[types.TextContent(type="text", text=text), *links],
         is_error=not result.success,
         _meta={RUN_FACTS: run_facts(result)},
     )
@@ -74,13 +87,46 @@ def refused_result(error: ArgumentError) -> types.CallToolResult:
 
 
 def run_facts(result: RunResult) -> dict[str, Any]:
-    """Return how a run ended: `ended_by`, `exit_status` or `signal`, `duration` in seconds, `bytes_left_out`."""
+    """Return how a run ended: `ended_by`, `exit_status` or `signal`, `duration` in seconds, `bytes_left_out`.
+
+    `uri` is where its output can be read, if it printed something that is kept.
+    """
     facts: dict[str, Any] = {"ended_by": result.ended_by, "duration": round(result.duration, 3)}
     if result.exit and result.exit.status is not None:
         facts["exit_status"] = result.exit.status
     if result.exit and result.exit.signal is not None:
         facts["signal"] = result.exit.signal
+    if result.record and result.record.sizes:
+        facts["uri"] = run_uri(result.record.id)
     return {**facts, "bytes_left_out": result.left_out}
+
+
+def output_links(result: RunResult) -> list[types.ResourceLink]:
+    """Return links to the streams of which the result does not hold all."""
+    excerpts = {"stdout": result.stdout, "stderr": result.stderr}
+    return [
+        types.ResourceLink.model_validate(stream_resource(result.record, stream).model_dump())
+        for stream in STREAMS
+        if excerpts[stream].left_out and result.record and stream in result.record.sizes
+    ]
+
+
+def stream_resource(record: Record, stream: model.Stream) -> types.Resource:
+    """Return a stream of a run as `resources/list` shows it."""
+    began = datetime.fromtimestamp(record.started, UTC)
+    state = "running" if record.ended is None else "the rest was not kept" if record.problem else "ended"
+    return types.Resource(
+        uri=f"{run_uri(record.id)}/{stream}",
+        name=f"{stream} of {record.tool}",
+        description=f"What a run of {record.tool} printed, begun {began:%Y-%m-%d %H:%M:%S} UTC, {state}.",
+        mime_type="text/plain",
+        size=record.sizes[stream],
+    )
+
+
+def run_uri(run_id: str) -> str:
+    """Return the URI of a run's facts; those of its streams begin with it."""
+    return f"cmdtool://runs/{run_id}"
 
 
 def _annotations(hints: model.Annotations) -> types.ToolAnnotations | None:
