@@ -10,7 +10,7 @@ ROOT = Path(cmdtool.__file__).parent
 
 # fmt: off
 LAYERS = [
-    "__init__", "errors", "values text vocabulary pseudo_terminal", "template shellwords programs", "model",
+    "__init__", "errors", "values text vocabulary pseudo_terminal trees", "template shellwords programs", "model",
     "records patterns schema features recording needs", "readings json_lines suggest nearly", "bars mining", "detect",
     "scanner", "progress manifest argv", "replay", "timeline", "library host process output sinks",
     "reporter", "run", "server", "commands", "cli", "__main__",
