@@ -152,13 +152,14 @@ class Supervisor:
         for process in list(self._running):
             everything.add(process.tree)
         everything.claim(self._not_kept(self._orphans() or []))
-        everything.kill(_AT_ONCE)
+        if everything:
+            everything.kill(_AT_ONCE)
 
     def _forget(self, process: Process) -> None:
+        if self._keeper and process in self._running:
+            self._keeper.remove(process.run_id)
         self._running.discard(process)
         self._ending.discard(process)
-        if self._keeper:
-            self._keeper.remove(process.run_id)
 
     async def _end_tree(self, process: Process, grace: float) -> None:
         tree = process.tree

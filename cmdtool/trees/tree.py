@@ -14,6 +14,9 @@ from cmdtool.trees.entry import Entry, mark_of_run
 _PASSES: Final = 10
 """How often new processes are looked for and stopped before all that were found are killed."""
 
+_OUTSIDE: Final = 0
+"""The session and group of those whose leader is in another pid namespace, and of the kernel's own."""
+
 
 class Tree:
     """The processes of runs: their sessions and groups, all descendants, and whatever bears the mark of a run.
@@ -29,6 +32,9 @@ class Tree:
         self._known: dict[int, int] = {}
         self._sessions = {leader} if leader else set()
         self._groups = set(self._sessions)
+
+    def __bool__(self) -> bool:
+        return bool(self.marks or self._known)
 
     def add(self, other: "Tree") -> None:
         """Take in all that another tree knows."""
@@ -49,14 +55,14 @@ class Tree:
         """
         table = machine.read_table()
         own = os.getpid()
+        others_sessions, others_groups = {_OUTSIDE, os.getsid(0)}, {_OUTSIDE, os.getpgrp()}
         children, sessions, groups = defaultdict(list), defaultdict(list), defaultdict(list)
         for entry in table.values():
             children[entry.parent].append(entry)
             sessions[entry.session].append(entry)
             groups[entry.group].append(entry)
         found: dict[int, Entry] = {}
-        own_session, own_group = os.getsid(0), os.getpgrp()
-        seen_sessions, seen_groups = {own_session}, {own_group}
+        seen_sessions, seen_groups = set(others_sessions), set(others_groups)
         todo = [entry for entry in table.values() if self._shows(entry, thorough)]
         while todo:
             entry = todo.pop()
@@ -72,8 +78,8 @@ class Tree:
                 seen_groups.add(entry.group)
                 todo += groups[entry.group]
         self._known = {entry.pid: entry.started for entry in found.values()}
-        self._sessions = seen_sessions - {own_session}
-        self._groups = seen_groups - {own_group}
+        self._sessions = seen_sessions - others_sessions
+        self._groups = seen_groups - others_groups
         return [entry for entry in found.values() if entry.is_alive]
 
     def is_alive(self) -> bool:
