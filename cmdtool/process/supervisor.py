@@ -224,12 +224,9 @@ class Supervisor:
         started = {self._keeper.pid, *(process.session for process in list(self._running))}
         orphans = []
         for pid in set(children) - started:
-            entry = machine.read_entry(pid)
-            if entry and entry.is_alive:
-                orphans.append(entry)
-            else:
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0) and (entry := machine.read_entry(pid)):
+                    orphans.append(entry)
         if not orphans:
             self._kept = Tree([])
         return orphans

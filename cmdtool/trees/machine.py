@@ -10,8 +10,8 @@ if sys.platform == "linux":
         forbid_tracing,
         mark_of,
         marking,
+        read_all,
         read_entry,
-        read_table,
         send,
     )
 else:
@@ -22,8 +22,8 @@ else:
         forbid_tracing,
         mark_of,
         marking,
+        read_all,
         read_entry,
-        read_table,
         send,
     )
 
@@ -34,7 +34,7 @@ __all__ = [
     "forbid_tracing",
     "mark_of",
     "marking",
+    "read_all",
     "read_entry",
-    "read_table",
     "send",
 ]

@@ -47,13 +47,21 @@ class Tree:
         """Take in processes that nothing in themselves shows to belong."""
         self._known |= {entry.pid: entry.started for entry in entries}
 
-    def look(self, *, thorough: bool = True) -> list[Entry]:
+    def look(self, *, thorough: bool = True, on_sight: signal.Signals | None = None) -> list[Entry]:
         """Return the processes that run now.
 
         Unless the look is `thorough`, the environments of processes are not read, which is what takes most of the time.
-        It may be called from several threads: each look leaves the whole of what it found.
+        The signal `on_sight` is sent to each as soon as it is seen to belong: one that forks and exits all the time has
+        moved on when the look is over. Looks from several threads do not disturb each other.
         """
-        table = machine.read_table()
+        table: dict[int, Entry] = {}
+        todo = []
+        for entry in machine.read_all():
+            table[entry.pid] = entry
+            if entry.pid != os.getpid() and self._shows(entry, thorough):
+                todo.append(entry)
+                if on_sight and entry.is_alive:
+                    machine.send(entry, on_sight)
         own = os.getpid()
         others_sessions, others_groups = {_OUTSIDE, os.getsid(0)}, {_OUTSIDE, os.getpgrp()}
         children, sessions, groups = defaultdict(list), defaultdict(list), defaultdict(list)
@@ -63,7 +71,6 @@ class Tree:
             groups[entry.group].append(entry)
         found: dict[int, Entry] = {}
         seen_sessions, seen_groups = set(others_sessions), set(others_groups)
-        todo = [entry for entry in table.values() if self._shows(entry, thorough)]
         while todo:
             entry = todo.pop()
             if entry.pid in found or entry.pid == own:
@@ -103,7 +110,9 @@ class Tree:
         """Stop all, so that nobody starts others meanwhile, then kill all; return whether there was anybody."""
         stopped: dict[tuple[int, int], Entry] = {}
         for _ in range(_PASSES):
-            others = [entry for entry in self.look() if (entry.pid, entry.started) not in stopped]
+            others = [
+                entry for entry in self.look(on_sight=signal.SIGSTOP) if (entry.pid, entry.started) not in stopped
+            ]
             if not others:
                 break
             self.send(others, signal.SIGSTOP)
