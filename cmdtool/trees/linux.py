@@ -19,6 +19,7 @@ from cmdtool.trees.entry import MARK, RUN_ID, Entry, mark_of_run
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _VARIABLE: Final = f"{RUN_ID}=".encode()
+_BLOCK: Final = 1 << 16
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -90,7 +91,11 @@ def children_of_this_process() -> list[int]:
     threads = os.listdir("/proc/self/task")
     if not os.path.exists(f"/proc/self/task/{threads[0]}/children"):  # the kernel was built without it
         return [entry.pid for entry in read_all() if entry.parent == os.getpid()]
-    return [int(child) for thread in threads for child in _read(f"/proc/self/task/{thread}/children").split()]
+    children = []
+    for thread in threads:
+        with suppress(OSError), open(f"/proc/self/task/{thread}/children", "rb") as file:
+            children += file.read().split()
+    return [*map(int, children)]
 
 
 def send(entry: Entry, *numbers: signal.Signals) -> None:
@@ -126,12 +131,12 @@ def _prctl(option: int, value: int) -> None:
 
 def _read(path: str) -> bytes:
     """Return what a file of /proc holds, nothing if the process has gone or is another user's."""
-    blocks = []
+    blocks: list[bytes] = []
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while block := os.read(file, 1 << 16):
-                blocks.append(block)
+            while len(blocks) == 0 or len(blocks[-1]) == _BLOCK:  # short of it is the end, here
+                blocks.append(os.read(file, _BLOCK))
         finally:
             os.close(file)
     except OSError:

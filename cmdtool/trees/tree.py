@@ -29,6 +29,7 @@ class Tree:
         """A tree of runs that began at `since`; `leader` leads the session of one, and has not been waited for."""
         self.marks = set(map(mark_of_run, run_ids))
         self._since = since
+        self._leader = leader
         self._known: dict[int, int] = {}
         self._sessions = {leader} if leader else set()
         self._groups = set(self._sessions)
@@ -54,15 +55,15 @@ class Tree:
         The signal `on_sight` is sent to each as soon as it is seen to belong: one that forks and exits all the time has
         moved on when the look is over. Looks from several threads do not disturb each other.
         """
+        own = os.getpid()
         table: dict[int, Entry] = {}
         todo = []
         for entry in machine.read_all():
             table[entry.pid] = entry
-            if entry.pid != os.getpid() and self._shows(entry, thorough):
+            if entry.pid != own and self._shows(entry, thorough):
                 todo.append(entry)
                 if on_sight and entry.is_alive:
                     machine.send(entry, on_sight)
-        own = os.getpid()
         others_sessions, others_groups = {_OUTSIDE, os.getsid(0)}, {_OUTSIDE, os.getpgrp()}
         children, sessions, groups = defaultdict(list), defaultdict(list), defaultdict(list)
         for entry in table.values():
@@ -108,6 +109,9 @@ class Tree:
 
     def strike(self) -> bool:
         """Stop all, so that nobody starts others meanwhile, then kill all; return whether there was anybody."""
+        if self._leader:
+            with suppress(OSError):
+                os.killpg(self._leader, signal.SIGSTOP)  # at one stroke, however fast they fork
         stopped: dict[tuple[int, int], Entry] = {}
         for _ in range(_PASSES):
             others = [
