@@ -175,7 +175,7 @@ async def run_call(
                     for counted, invocation in call.counts if reporter else ():
                         tasks.start_soon(_count, call, counted, invocation, supervisor, intake)
                     ended_by = await _until_ended(process, tool, intake)
-                    exit_ = await supervisor.end(process, tool.grace)
+                    exit_ = await _end(process, tool, ended_by, supervisor)
                     duration = anyio.current_time() - started
                     is_drained = await intake.drain()
                     tasks.cancel_scope.cancel()
@@ -309,6 +309,14 @@ async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> EndedBy
     if limit.cancelled_caught:
         return "timeout"
     return "idle_timeout" if idle.cancelled_caught else "exit"
+
+
+async def _end(process: Process, tool: Tool, ended_by: EndedBy, supervisor: Supervisor) -> Exit:
+    """End what the command left behind, unless it succeeded and its tool keeps that."""
+    is_success = ended_by == "exit" and process.exit_status() in tool.success
+    if is_success and tool.keep_background:
+        return supervisor.release(process)
+    return await supervisor.end(process, tool.grace, thorough=not is_success)
 
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:

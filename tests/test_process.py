@@ -161,7 +161,7 @@ async def test_a_process_whose_first_thread_has_ended_is_still_ended() -> None:
     async with supervisor.running(python(code), grace=0.1) as process:
         await read_line(process)
         await until(lambda: psutil.Process(process.session).status() == psutil.STATUS_ZOMBIE)
-        assert process.members() == [process.session]
+        assert [member.pid for member in process.members()] == [process.session]
         assert await supervisor.end(process, 0.1) == Exit(None, "SIGKILL")
         assert process.members() == []
 

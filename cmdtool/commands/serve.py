@@ -24,6 +24,7 @@ from cmdtool.server.log import StderrLog
 from cmdtool.server.reload import Reloader
 from cmdtool.server.stdio import serve_stdio
 from cmdtool.spool import Spool
+from cmdtool.trees.machine import forbid_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ def serve(paths: Sequence[Path], spool_folder: Path | None, *, trust: bool = Fal
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
     reset_signals()
+    forbid_tracing()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
     server = App(catalogue, host, supervisor, open_spool(paths, spool_folder)).server()

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from typing import IO, Final, TypeAlias
+from typing import IO, TypeAlias
 
 from cmdtool.argv import Invocation
 from cmdtool.errors import StartError
@@ -17,9 +17,8 @@ from cmdtool.model import STREAMS, Stream, Terminal
 from cmdtool.process import launch
 from cmdtool.process.child import Process
 from cmdtool.pseudo_terminal import open_terminal
-
-RUN_ID: Final = "CMDTOOL_RUN_ID"
-"""The environment variable that names the run to which a process belongs."""
+from cmdtool.trees import machine
+from cmdtool.trees.entry import RUN_ID, mark_of_run
 
 Started: TypeAlias = tuple[subprocess.Popen[bytes], dict[Stream, IO[bytes]]]
 
@@ -27,22 +26,23 @@ Started: TypeAlias = tuple[subprocess.Popen[bytes], dict[Stream, IO[bytes]]]
 def start_process(invocation: Invocation, run_id: str) -> Process:
     """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
 
-    It and all that it starts carry `run_id` in their environment. Its output goes to pipes, or to the terminals of the
-    invocation, of which one is the session's own.
+    It and all that it starts carry `run_id` in their environment and bear its mark. Its output goes to pipes, or to the
+    terminals of the invocation, of which one is the session's own.
 
     Raises:
         StartError: the kernel refused; the message says why.
     """
     invocation = replace(invocation, env={**invocation.env, RUN_ID: run_id})
+    since = machine.clock()
     try:
-        with _standard_input(invocation.stdin) as stdin:
+        with _standard_input(invocation.stdin) as stdin, machine.marking(mark_of_run(run_id)):
             if invocation.terminal:
                 popen, outputs = _start_on_terminals(invocation, stdin, invocation.terminal)
             else:
                 popen, outputs = _start_on_pipes(invocation, stdin)
     except OSError as exc:
         raise StartError(_why_not_started(invocation, exc)) from exc
-    return Process(popen, outputs, invocation.terminal, run_id)
+    return Process(popen, outputs, invocation.terminal, run_id, since)
 
 
 @contextmanager

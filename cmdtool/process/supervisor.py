@@ -1,10 +1,11 @@
 """Answers for the end of every command that was started."""
 
 import logging
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import anyio
@@ -12,6 +13,10 @@ import anyio
 from cmdtool.argv import Invocation
 from cmdtool.process.child import Exit, Process
 from cmdtool.process.start import start_process
+from cmdtool.trees import machine
+from cmdtool.trees.entry import Entry
+from cmdtool.trees.keeper import Keeper
+from cmdtool.trees.tree import Tree
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +25,12 @@ LAST_GRACE: Final = 1.0
 
 _UNKILLABLE: Final = 5.0
 """Seconds after SIGKILL until a process that the kernel does not let go of is given up."""
+
+_AT_ONCE: Final = 0.25
+"""Seconds that `kill_all` takes at most."""
+
+_REAPING: Final = 1.0
+"""Seconds between two looks for adopted processes that have ended."""
 
 
 def reset_signals() -> None:
@@ -41,8 +52,32 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._running: set[Process] = set()
+        self._ending: set[Process] = set()
+        self._keeper: Keeper | None = None
+        self._kept = Tree([])
         self._endings: set[anyio.CancelScope] = set()
         self._longest_grace = float("inf")
+
+    @asynccontextmanager
+    async def guarding(self) -> AsyncIterator[None]:
+        """Answer in the block also for what loses its parents, and for the time after this process is killed.
+
+        From then on this process adopts all that its commands orphan (Linux only), and takes every child that it did
+        not start by a supervisor for such an orphan: nothing else may start processes here. A keeper ends what is left
+        if this process is killed.
+        """
+        machine.adopt_orphans(True)
+        self._keeper = Keeper()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._reap_orphans)
+                yield
+                tasks.cancel_scope.cancel()
+        finally:
+            self.kill_all()
+            self._keeper.close()
+            self._keeper = None
+            machine.adopt_orphans(False)
 
     def start(self, invocation: Invocation) -> Process:
         """Start a command, and answer for its end from then on.
@@ -52,13 +87,21 @@ class Supervisor:
         Raises:
             StartError: the kernel refused; the message says why.
         """
-        process = start_process(invocation, secrets.token_hex(16))
+        run_id = secrets.token_hex(16)
+        if self._keeper:
+            self._keeper.add(run_id)
+        try:
+            process = start_process(invocation, run_id)
+        except BaseException:
+            if self._keeper:
+                self._keeper.remove(run_id)
+            raise
         self._running.add(process)
         return process
 
     @asynccontextmanager
     async def running(self, invocation: Invocation, grace: float) -> AsyncIterator[Process]:
-        """Start a command that has ended, with its session, when the block is left, however it is left.
+        """Start a command that has ended, with all that it started, when the block is left, however it is left.
 
         Raises:
             StartError: as `start`.
@@ -70,30 +113,32 @@ class Supervisor:
             await self.end(process, grace)
             process.close()
 
-    async def end(self, process: Process, grace: float) -> Exit:
-        """End the process and its session: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
+    async def end(self, process: Process, grace: float, *, thorough: bool = True) -> Exit:
+        """End the process and all it started: SIGTERM and SIGCONT, after `grace` seconds SIGKILL until nobody is left.
 
         Under a terminal it gets SIGHUP too, as when that goes away. Once begun it goes on to its end, whatever is
         cancelled. Its output can still be read afterwards.
+
+        Args:
+            process: a process of this supervisor; one that has ended already is left alone.
+            grace: seconds.
+            thorough: search the environments of all processes for the run, too. Not needed after a plain success.
         """
         if process in self._running:
+            self._ending.add(process)
             with anyio.CancelScope(shield=True):
-                await self._end_session(process, grace)
-            self._running.discard(process)
+                if self._is_left(process, thorough=thorough):
+                    await self._end_tree(process, grace)
+            self._forget(process)
         return process.reap()
 
-    async def _end_session(self, process: Process, grace: float) -> None:
-        if not process.members():
-            return
-        process.signal_all(*process.farewell)
-        with self._grace_period(grace):
-            await _until_empty(process)
-        with anyio.move_on_after(_UNKILLABLE) as patience:
-            while process.members():
-                process.signal_all(signal.SIGKILL)
-                await anyio.sleep(0.01)
-        if patience.cancelled_caught:
-            logger.error("processes %s cannot be killed and are given up", process.members())
+    def release(self, process: Process) -> Exit:
+        """Let what the process has left in the background live on, also when this process ends; it has exited."""
+        if self._claim_orphans(process):
+            process.tree.look()
+            self._kept.add(process.tree)
+        self._forget(process)
+        return process.reap()
 
     def hurry(self) -> None:
         """Shorten every grace period, running or to come, to `LAST_GRACE`: the server itself must end."""
@@ -102,9 +147,94 @@ class Supervisor:
             scope.deadline = min(scope.deadline, anyio.current_time() + LAST_GRACE)
 
     def kill_all(self) -> None:
-        """Send SIGKILL to every session at once, without waiting."""
-        for process in list(self._running):  # a copy, for it may be called from another thread
-            process.signal_all(signal.SIGKILL)
+        """Kill all that is not released, within a quarter of a second; it may be called from another thread."""
+        everything = Tree([])
+        for process in list(self._running):
+            everything.add(process.tree)
+        everything.claim(self._not_kept(self._orphans() or []))
+        if everything:
+            everything.kill(_AT_ONCE)
+
+    def _forget(self, process: Process) -> None:
+        if self._keeper and process in self._running:
+            self._keeper.remove(process.run_id)
+        self._running.discard(process)
+        self._ending.discard(process)
+
+    async def _end_tree(self, process: Process, grace: float) -> None:
+        tree = process.tree
+        tree.send(tree.look(), *process.farewell)
+        with self._grace_period(grace):
+            pause = 0.001
+            while tree.is_alive() or self._is_left(process, thorough=True):
+                await anyio.sleep(pause)
+                pause = min(pause * 2, 0.05)
+        quiet = 0
+        with anyio.move_on_after(_UNKILLABLE) as patience:
+            while quiet < 2:
+                self._claim_orphans(process)
+                quiet = 0 if tree.strike() else quiet + 1
+                await anyio.sleep(0 if quiet else 0.01)
+        if patience.cancelled_caught:
+            pids = [entry.pid for entry in tree.look()]
+            logger.error("processes %s cannot be killed and are given up", pids)
+
+    def _is_left(self, process: Process, *, thorough: bool) -> bool:
+        """Return whether anything of the run still runs."""
+        claimed = self._claim_orphans(process)
+        if claimed == 0 and not thorough and process.has_exited():
+            return False  # whatever survives its leader has an ancestor that was adopted here
+        return bool(process.tree.look(thorough=thorough or bool(claimed)))
+
+    def _claim_orphans(self, process: Process) -> int | None:
+        """Let the adopted processes that end with this run belong to it; return how many, None where none are adopted.
+
+        Most bear the mark of their run. One that has lost it may be of any run that went on when it was born; it ends
+        with the last of them. So no other run loses a process, and none is left for good.
+        """
+        orphans = self._orphans()
+        if orphans is None:
+            return None
+        others = self._running - {process}
+        spared = self._kept.marks | {other.mark for other in others}
+        claimed, lost = [], []
+        for orphan in orphans:
+            mark = machine.mark_of(orphan.pid)
+            if mark == process.mark:
+                claimed.append(orphan)
+            elif mark not in spared and all(other.since > orphan.started for other in others - self._ending):
+                lost.append(orphan)
+        claimed += self._not_kept(lost)
+        process.tree.claim(claimed)
+        return len(claimed)
+
+    def _not_kept(self, orphans: list[Entry]) -> list[Entry]:
+        """Return those that `release` did not let live on."""
+        kept = {entry.pid for entry in self._kept.look()} if orphans and self._kept.marks else set()
+        return [orphan for orphan in orphans if orphan.pid not in kept]
+
+    def _orphans(self) -> list[Entry] | None:
+        """Return the adopted processes that run, and wait for those that have ended; None where none are adopted.
+
+        Each is waited for by its pid, so that `subprocess` learns the status of those that it started itself.
+        """
+        children = machine.children_of_this_process() if self._keeper else None
+        if self._keeper is None or children is None:
+            return None
+        started = {self._keeper.pid, *(process.session for process in list(self._running))}
+        orphans = []
+        for pid in set(children) - started:
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0) and (entry := machine.read_entry(pid)):
+                    orphans.append(entry)
+        if not orphans:
+            self._kept = Tree([])
+        return orphans
+
+    async def _reap_orphans(self) -> None:
+        while True:
+            await anyio.sleep(_REAPING)
+            self._orphans()
 
     @contextmanager
     def _grace_period(self, grace: float) -> Iterator[None]:
@@ -114,10 +244,3 @@ class Supervisor:
                 yield
             finally:
                 self._endings.discard(scope)
-
-
-async def _until_empty(process: Process) -> None:
-    pause = 0.001
-    while process.members():
-        await anyio.sleep(pause)
-        pause = min(pause * 2, 0.05)

@@ -1,0 +1,114 @@
+"""Ends what a killed server leaves behind: a small process beside it, which costs a call one write to memory.
+
+The server notes the runs that go on in a file that has no name, and holds one end of a pipe. When it has gone, however
+that came, the pipe tells the keeper, which reads the file and ends what the runs have left; mostly nothing.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from cmdtool.trees.tree import Tree
+
+GRACE: Final = 1.0
+"""Seconds from SIGTERM to SIGKILL when the server is gone."""
+
+_PATIENCE: Final = 20.0
+_ID: Final = 16
+_FREE: Final = bytes(_ID)
+_ROOT: Final = str(Path(__file__).parents[2])
+_START: Final = "import sys; sys.path.append(sys.argv[1]); from cmdtool.trees.keeper import main; main()"
+
+
+class Keeper:
+    """The server's side of it. The process is started with this object, and anew with a run if somebody killed it."""
+
+    def __init__(self) -> None:
+        self._register = (
+            tempfile.TemporaryFile() if sys.platform != "linux" else open(os.memfd_create("runs"), "r+b", 0)
+        )
+        self._slots: dict[str, int] = {}
+        self._free: list[int] = []
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def add(self, run_id: str) -> None:
+        """Answer for a run from now on; before its command is started, so that there is no gap."""
+        if self._process.poll() is not None:
+            os.close(self._lifeline)
+            self._start()
+        slot = self._free.pop() if self._free else len(self._slots)
+        self._slots[run_id] = slot
+        os.pwrite(self._register.fileno(), bytes.fromhex(run_id), slot * _ID)
+
+    def remove(self, run_id: str) -> None:
+        """Answer for a run no longer: it has ended, or goes on because it may."""
+        slot = self._slots.pop(run_id)
+        self._free.append(slot)
+        os.pwrite(self._register.fileno(), _FREE, slot * _ID)
+
+    def close(self) -> None:
+        """End the process; there is nothing left that it would have to do."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._lifeline)
+        self._register.close()
+
+    def _start(self) -> None:
+        ours, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-I",
+                    *(["-S"] if sys.platform == "linux" else []),
+                    "-c",
+                    _START,
+                    _ROOT,
+                    str(self._register.fileno()),
+                ],
+                cwd="/",
+                env={},
+                stdin=ours,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[self._register.fileno()],
+                start_new_session=True,
+            )
+        finally:
+            os.close(ours)
+
+
+def main() -> None:
+    """Wait for the end of the server, and end what it has left."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # whoever ends the server with its whole family needs the keeper too
+    lifeline = select.poll()
+    lifeline.register(sys.stdin, 0)  # the end of the pipe is told unasked
+    lifeline.poll()
+    with open(int(sys.argv[2]), "rb") as register:
+        runs = [record.hex() for record in _records(register.read()) if record != _FREE]
+    if runs:
+        end(Tree(runs))
+
+
+def end(tree: Tree) -> None:
+    """End all of a tree: SIGTERM, SIGCONT, and after `GRACE` SIGKILL."""
+    tree.send(tree.look(), signal.SIGTERM, signal.SIGCONT)
+    deadline = time.monotonic() + GRACE
+    while tree.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    tree.kill(_PATIENCE)
+
+
+def _records(data: bytes) -> list[bytes]:
+    return [data[at : at + _ID] for at in range(0, len(data), _ID)]
