@@ -70,3 +70,7 @@ class ArgumentError(CmdtoolError):
 
 class StartError(CmdtoolError):
     """The program could not be started: not found, not executable, too long a command line."""
+
+
+class SandboxError(StartError):
+    """A sandbox was asked for and cannot be had on this machine, or not for these folders."""

@@ -106,6 +106,14 @@ def _no_timeout(value: object) -> object:
     return None if value == "none" else parse_duration(value)
 
 
+def _no_size(value: object) -> object:
+    return None if value == "none" else parse_size(value)
+
+
+def _no_count(value: object) -> object:
+    return None if value == "none" else value
+
+
 def _word(value: object) -> object:
     """A whole number is taken as the text it is written with: `[sleep, 10]`."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -121,13 +129,16 @@ def _template(value: object) -> Template:
 
 
 _QUANTITY_SCHEMA: Final = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
+_COUNT_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "none"}]}
 _WORD_SCHEMA: Final = {"type": ["string", "integer"]}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_QUANTITY_SCHEMA)]
 Timeout = Annotated[float | None, BeforeValidator(_no_timeout), WithJsonSchema(_QUANTITY_SCHEMA)]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_QUANTITY_SCHEMA)]
+MaybeSize = Annotated[int | None, BeforeValidator(_no_size), WithJsonSchema(_QUANTITY_SCHEMA)]
 TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_WORD_SCHEMA)]
 Positive = Annotated[StrictInt, Field(ge=1)]
+MaybeCount = Annotated[Positive | None, BeforeValidator(_no_count), WithJsonSchema(_COUNT_SCHEMA)]
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -343,6 +354,48 @@ def _terminal(value: object) -> object:
     return value
 
 
+class Limits(Model):
+    """What a run may use: `cpu` (seconds), `memory` (bytes) and `processes` together with all that the command starts.
+
+    `file_size` (bytes) and `open_files` hold for each process. None is no limit.
+    """
+
+    cpu: Timeout = None
+    memory: MaybeSize = None
+    processes: MaybeCount = None
+    file_size: MaybeSize = None
+    open_files: MaybeCount = None
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is any limit."""
+        return any(value is not None for _, value in self)
+
+
+class Sandbox(Model):
+    """What a command may reach. An entry is a path of the manifest, or a hole: an argument that is a path."""
+
+    network: Annotated[StrictBool, Field(description="Whether there is a network.")] = True
+    read: Annotated[
+        tuple[TemplateText, ...] | None,
+        BeforeValidator(_one_or_more),
+        _OrOne(),
+        Field(description="All that can be seen beside the system's own programs; everything without this key."),
+    ] = None
+    write: Annotated[
+        tuple[TemplateText, ...],
+        BeforeValidator(_one_or_more),
+        _OrOne(),
+        Field(description="All that can be written to beside a temporary folder."),
+    ] = ()
+
+
+def _sandbox(value: object) -> object:
+    if isinstance(value, bool):
+        return Sandbox() if value else None
+    return value
+
+
 class Output(Model):
     """What of a command's output the result holds; `limit` is in bytes, for both streams together."""
 
@@ -374,9 +427,7 @@ class Icon(Model):
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
-    planned: ClassVar[frozenset[str]] = frozenset(
-        {"task", "limits", "sandbox", "confirm", "env_file", "keep_background", "ask"}
-    )
+    planned: ClassVar[frozenset[str]] = frozenset({"task", "confirm", "env_file", "keep_background", "ask"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -397,6 +448,8 @@ class Defaults(Model):
     concurrency: Positive | None = None
     progress: ProgressForm = ProgressSpec()
     output: Output = Output()
+    limits: Limits = Limits()
+    sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox), _OrBoolean()] = None
     annotations: Annotations = Annotations()
     icons: tuple[Icon, ...] = ()
 

@@ -12,8 +12,8 @@ ROOT = Path(cmdtool.__file__).parent
 LAYERS = [
     "__init__", "errors", "values text vocabulary pseudo_terminal trees", "template shellwords programs", "model",
     "records patterns schema features recording needs", "readings json_lines suggest nearly", "bars mining", "detect",
-    "scanner", "progress manifest argv", "replay", "timeline", "library host process output sinks",
-    "reporter", "run", "server", "commands", "cli", "__main__",
+    "scanner", "progress manifest argv", "replay sandbox", "timeline", "library host process output sinks",
+    "reporter outcome", "run", "server", "commands", "cli", "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import find_program
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
+from cmdtool.run import find_startable
 
 FAILED: Final = 1
 
@@ -23,7 +23,7 @@ def check(paths: Sequence[Path]) -> int:
     Raises:
         CmdtoolError: a file cannot be read.
     """
-    find = partial(find_program, resolve=LocalHost())
+    find = partial(find_startable, resolve=LocalHost())
     checked, problems = manifest.check(read_files(paths), builtin_parsers(), find, builtin_parser)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")

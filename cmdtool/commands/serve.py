@@ -7,11 +7,11 @@ from pathlib import Path
 
 import anyio
 
-from cmdtool.argv import find_program
 from cmdtool.commands.files import read_manifest
 from cmdtool.errors import StartError
 from cmdtool.host import LocalHost
 from cmdtool.process import Supervisor, reset_signals
+from cmdtool.run import find_startable
 from cmdtool.server.app import App
 from cmdtool.server.log import StderrLog
 from cmdtool.server.stdio import serve_stdio
@@ -26,7 +26,7 @@ def serve(paths: Sequence[Path]) -> int:
     host = LocalHost()
     for tool in manifest.tools.values():
         try:
-            find_program(tool, host)
+            find_startable(tool, host)
         except StartError as exc:
             logger.warning("%s: %s", tool.name, exc)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))

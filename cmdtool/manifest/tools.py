@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
-from cmdtool.errors import BadValue, StartError
+from cmdtool.errors import BadValue, SandboxError, StartError
 from cmdtool.manifest.arguments import check_argument, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
@@ -16,12 +16,13 @@ from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
 from cmdtool.model import Argument, Counted, Defaults, ParserFile, Progress, ProgressSpec, Tool, ToolKeys
 from cmdtool.needs import TERMINAL, silent_without, tool_commands
 from cmdtool.programs import running_programs
+from cmdtool.template import Template
 
 _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
     "PATH|IFS|ENV|BASH_ENV|HOME|NODE_OPTIONS|SHELLOPTS|BASHOPTS|PS4|CDPATH|GLOBIGNORE|(?:LD_|DYLD_|GIT_|PYTHON).*"
 )
-_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress")
+_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "sandbox")
 """The keys that can name an argument."""
 
 
@@ -104,6 +105,7 @@ class _Maker:
         self._check_arguments()
         self._check_script()
         self._check_texts()
+        self._check_sandbox()
         if (place := self._node.child("command")) and self._keys.command:
             self._holes.check_command(place, self._keys.command)
         progress = self._progress()
@@ -178,6 +180,34 @@ class _Maker:
                 hint = "it could make the command run something else; give the value to the command"
                 self._report.at(place, f"`{name}` cannot be set from an argument", hint)
 
+    def _check_sandbox(self) -> None:
+        place, sandbox = self._place("sandbox"), self._keys.sandbox
+        if place is None or sandbox is None:
+            return
+        for key, entries in (("read", sandbox.read or ()), ("write", sandbox.write)):
+            node = place.child(key)
+            places = (node.items or (node,)) if node else ()
+            for where, entry in zip(places, entries, strict=False):
+                self._check_sandbox_path(where, entry)
+
+    def _check_sandbox_path(self, place: Node, entry: Template) -> None:
+        """A value in the middle of a path could lead out of its folder, so an argument is the whole of it."""
+        text = str(entry)
+        if not entry.holes:
+            if "$" in text:
+                self._report.at(place, "variables are not replaced here", "write `~/...` or the whole path")
+            elif not text:
+                self._report.at(place, "an empty text is not a path", "write a folder")
+        elif len(entry.parts) > 1:
+            hint = f"name the folder, or the argument alone: '{{{entry.holes[0]}}}'"
+            self._report.at(place, "a path of a sandbox cannot be filled in by halves", hint)
+        elif self._holes.check_name(place, entry.holes[0]):
+            argument = self._arguments[entry.holes[0]]
+            items = argument.property_schema.get("items")
+            if not argument.is_path and not (isinstance(items, Mapping) and items.get("format") == "path"):
+                hint = "give the argument `format: path`"
+                self._report.at(place, f"`{entry.holes[0]}` is not known to be a path", hint)
+
     def _progress(self) -> Progress:
         """Return the tool's progress with its parser's rules."""
         place = self._node.child("progress")
@@ -222,6 +252,8 @@ class _Maker:
     def _check_programs(self, tool: Tool, find_program: FindProgram) -> None:
         try:
             find_program(tool)
+        except SandboxError as exc:
+            self._report.at(self._place("sandbox") or self._node, str(exc))
         except StartError as exc:
             self._report.at(self._node.child("command") or self._node.child("shell") or self._node, str(exc))
         places = {**self._shared.counted, **self._holes.counted}
@@ -245,9 +277,10 @@ def resolve_at(
 
 
 def _merge(defaults: Defaults, keys: ToolKeys) -> dict[str, Any]:
-    """Return a tool's keys over the defaults; `env` and `annotations` are joined key by key."""
+    """Return a tool's keys over the defaults; `env`, `limits` and `annotations` are joined key by key."""
     merged = _given(defaults) | _given(keys)
     merged["env"] = {**defaults.env, **keys.env}
+    merged["limits"] = defaults.limits.model_copy(update=_given(keys.limits))
     merged["annotations"] = defaults.annotations.model_copy(update=_given(keys.annotations))
     return merged
 

@@ -39,7 +39,11 @@ def read_entry(pid: int) -> Entry | None:
     except (psutil.Error, OSError):
         return None
     is_alive = status != psutil.STATUS_ZOMBIE
-    return Entry(pid, parent, group, session, int(started * _MICROSECONDS), is_alive, cpu, memory)
+    return Entry(pid, parent, group, session, int(started * _MICROSECONDS), is_alive, cpu, 0.0, memory)
+
+
+def proportional_memory(pid: int) -> int | None:
+    return None
 
 
 @contextmanager

@@ -41,8 +41,8 @@ class Tree:
         """Take in processes that nothing in themselves shows to belong."""
         self._known |= {entry.pid: entry.started for entry in entries}
 
-    def look(self, *, thorough: bool = True) -> list[Entry]:
-        """Return the processes that run now.
+    def look(self, *, thorough: bool = True, zombies: bool = False) -> list[Entry]:
+        """Return the processes that run now, and `zombies`, which nobody has waited for yet, if asked.
 
         Unless the look is `thorough`, the environments of processes are not read, which is what takes most of the time.
         It may be called from several threads: each look leaves the whole of what it found.
@@ -74,7 +74,7 @@ class Tree:
         self._known = {entry.pid: entry.started for entry in found.values()}
         self._sessions = seen_sessions - {own_session}
         self._groups = seen_groups - {own_group}
-        return [entry for entry in found.values() if entry.is_alive]
+        return [entry for entry in found.values() if zombies or entry.is_alive]
 
     def is_alive(self) -> bool:
         """Return whether any of those known still runs; a look tells whether there are others."""
