@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROGRAMS := cc curl ffmpeg git make pv rsync scp tar
+PROGRAMS := bwrap cc curl ffmpeg git make pv rsync scp tar
+PACKAGE_bwrap := bubblewrap
 PACKAGE_cc := gcc libc6-dev
 PACKAGE_scp := openssh-client
 

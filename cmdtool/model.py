@@ -377,9 +377,8 @@ class Sandbox(Model):
 
     network: Annotated[StrictBool, Field(description="Whether there is a network.")] = True
     read: Annotated[
-        tuple[TemplateText, ...] | None,
+        Annotated[tuple[TemplateText, ...], _OrOne()] | None,
         BeforeValidator(_one_or_more),
-        _OrOne(),
         Field(description="All that can be seen beside the system's own programs; everything without this key."),
     ] = None
     write: Annotated[

@@ -43,6 +43,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Counted totals": model.Counted,
     "`output`": model.Output,
     "`pty`": model.Terminal,
+    "`limits`": model.Limits,
+    "`sandbox`": model.Sandbox,
     "`annotations`": model.Annotations,
     "`icons`": model.Icon,
 }
