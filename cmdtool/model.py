@@ -426,7 +426,7 @@ class Icon(Model):
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"task", "confirm", "env_file", "keep_background", "ask"})
+    planned: ClassVar[frozenset[str]] = frozenset({"task", "confirm", "env_file", "ask"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -444,6 +444,9 @@ class Defaults(Model):
     success: Annotated[
         tuple[Annotated[StrictInt, Field(ge=0, le=255)], ...], BeforeValidator(_one_or_more), _OrOne()
     ] = (0,)
+    keep_background: Annotated[
+        StrictBool, Field(description="What runs in the background after a success lives on.")
+    ] = False
     concurrency: Positive | None = None
     progress: ProgressForm = ProgressSpec()
     output: Output = Output()

@@ -131,9 +131,7 @@ async def run_call(
                 for counted, invocation in call.counts if reporter else ():
                     tasks.start_soon(_count, call, counted, invocation, supervisor, intake)
                 ended_by, exceeded = await _until_ended(process, tool, intake)
-                # What takes too much memory, or multiplies, would go on with it through its grace.
-                at_once = exceeded is not None and exceeded.key != "cpu"
-                exit_ = await supervisor.end(process, 0 if at_once else tool.grace)
+                exit_ = await _end(process, tool, ended_by, exceeded, supervisor)
                 duration = anyio.current_time() - started
                 is_drained = await intake.drain()
                 tasks.cancel_scope.cancel()
@@ -257,6 +255,20 @@ async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> tuple[E
     if idle.cancelled_caught:
         return "idle_timeout", None
     return "limit" if exceeded else "exit", exceeded
+
+
+async def _end(
+    process: Process, tool: Tool, ended_by: EndedBy, exceeded: Exceeded | None, supervisor: Supervisor
+) -> Exit:
+    """End what the command left behind, unless it succeeded and its tool keeps that.
+
+    What takes too much memory, or multiplies, would go on with it through its grace, and so it gets none.
+    """
+    is_success = ended_by == "exit" and process.exit_status() in tool.success
+    if is_success and tool.keep_background:
+        return supervisor.release(process)
+    at_once = exceeded is not None and exceeded.key != "cpu"
+    return await supervisor.end(process, 0 if at_once else tool.grace, thorough=not is_success)
 
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:

@@ -313,6 +313,12 @@ MISTAKES = {
         "expected a mapping",
         "",
     ),
+    "a sandbox that something should outlive": (
+        tool("command: ls\nkeep_background: true\n«sandbox: true"),
+        "tools.a.sandbox",
+        "exclude each other",
+        "ends with it",
+    ),
     "a sandbox that is a word": (
         tool("command: ls\nsandbox: «yes please"),
         "tools.a.sandbox",

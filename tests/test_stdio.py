@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,18 @@ SLACK = 1.5
 
 
 class Server:
-    def __init__(self, folder: Path, revision: str = "2025-11-25", stderr: int | None = None) -> None:
-        (folder / "tools.yaml").write_text(MANIFEST)
+    def __init__(
+        self,
+        folder: Path,
+        revision: str = "2025-11-25",
+        stderr: int | None = None,
+        manifest: str = MANIFEST,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        (folder / "tools.yaml").write_text(manifest)
         self._pid_file = folder / "pid"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cmdtool", "serve"],
+            [*prefix, sys.executable, "-m", "cmdtool", "serve"],
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

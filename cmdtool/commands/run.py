@@ -197,7 +197,7 @@ async def run_interruptibly(
     reset_signals()
 
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async with anyio.create_task_group() as tasks:
+        async with supervisor.guarding(), anyio.create_task_group() as tasks:
             tasks.start_soon(watch, signals)
             with anyio.CancelScope() as scope:
                 result = await run(supervisor, interrupt)

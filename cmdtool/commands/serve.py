@@ -15,6 +15,7 @@ from cmdtool.run import find_startable
 from cmdtool.server.app import App
 from cmdtool.server.log import StderrLog
 from cmdtool.server.stdio import serve_stdio
+from cmdtool.trees.machine import forbid_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def serve(paths: Sequence[Path]) -> int:
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
     reset_signals()
+    forbid_tracing()
     supervisor = Supervisor()
     anyio.run(serve_stdio, App(manifest, host, supervisor).server(), supervisor, log)
     return 0

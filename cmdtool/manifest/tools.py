@@ -184,6 +184,9 @@ class _Maker:
         place, sandbox = self._place("sandbox"), self._keys.sandbox
         if place is None or sandbox is None:
             return
+        if self._keys.keep_background:
+            hint = "take one of them out: what runs in a sandbox ends with it"
+            self._report.at(place, "`sandbox` and `keep_background` exclude each other", hint, on_key=True)
         for key, entries in (("read", sandbox.read or ()), ("write", sandbox.write)):
             node = place.child(key)
             places = (node.items or (node,)) if node else ()

@@ -117,11 +117,19 @@ class Process:
             output.close()
 
     def has_exited(self) -> bool:
-        """Return whether it has exited; it may be waiting to be reaped."""
+        """Return whether it has exited; it need not have been reaped."""
         try:
-            return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            return self._peek() is not None
         except ChildProcessError:
             return True
+
+    def exit_status(self) -> int | None:
+        """Return the status with which it has exited, None if a signal ended it; before it is reaped."""
+        end = self._peek()
+        return end.si_status if end and end.si_code == os.CLD_EXITED else None
+
+    def _peek(self) -> os.waitid_result | None:
+        return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
     def members(self) -> list[Entry]:
         """Return the processes of the run that run now, each with its CPU time and memory: it and all that it started.

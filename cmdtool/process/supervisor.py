@@ -66,7 +66,7 @@ class Supervisor:
         not start by a supervisor for such an orphan: nothing else may start processes here. A keeper ends what is left
         if this process is killed.
         """
-        machine.adopt_orphans()
+        machine.adopt_orphans(True)
         self._keeper = Keeper()
         try:
             async with anyio.create_task_group() as tasks:
@@ -77,6 +77,7 @@ class Supervisor:
             self.kill_all()
             self._keeper.close()
             self._keeper = None
+            machine.adopt_orphans(False)
 
     def start(self, invocation: Invocation) -> Process:
         """Start a command, and answer for its end from then on.

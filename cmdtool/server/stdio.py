@@ -18,7 +18,7 @@ from cmdtool.server.log import StderrLog
 
 logger = logging.getLogger(__name__)
 
-PATIENCE: Final = LAST_GRACE + 0.7
+PATIENCE: Final = LAST_GRACE + 0.5
 """Seconds from the end of the connection to the end of the process, even if the client reads no last answer."""
 
 Message = SessionMessage | Exception
@@ -30,7 +30,7 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLo
     Never returns: it leaves by `os._exit`, for the SDK reads standard input in a thread that nothing can interrupt.
     The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
-    async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as tasks:
+    async with supervisor.guarding(), stdio_server() as (incoming, outgoing), anyio.create_task_group() as tasks:
         relayed, messages = anyio.create_memory_object_stream[Message]()
         ending = _Ending(supervisor, log)
         tasks.start_soon(ending.watch_signals)
@@ -59,7 +59,7 @@ class _Ending:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 if self.status:
-                    self._kill()
+                    self.leave()
                 self.status = 128 + number
                 self._begin()
                 logger.info("ending on %s", number.name)
@@ -79,17 +79,14 @@ class _Ending:
     def _begin(self) -> None:
         self._supervisor.hurry()
         # A thread, so that neither a blocked client nor a busy event loop can hold it up.
-        deadline = threading.Timer(PATIENCE, self._kill)
+        deadline = threading.Timer(PATIENCE, self.leave)
         deadline.daemon = True
         deadline.start()
 
-    def _kill(self) -> None:
+    def leave(self) -> NoReturn:
+        """Kill what is left and end the process, without waiting for anything but the log, and for that not long."""
         try:
             self._supervisor.kill_all()
+            self._log.flush()
         finally:
-            self.leave()
-
-    def leave(self) -> NoReturn:
-        """End the process without waiting for anything but the log, and for that not long."""
-        self._log.flush()
-        os._exit(self.status)
+            os._exit(self.status)

@@ -119,9 +119,9 @@ def send(entry: Entry, *numbers: signal.Signals) -> None:
             os.close(process)
 
 
-def adopt_orphans() -> None:
-    """Become the parent of whatever loses its own parent among all that descends from this process."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def adopt_orphans(enabled: bool) -> None:
+    """Let this process become the parent of whatever loses its own among its descendants, or no longer."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(enabled))
 
 
 def forbid_tracing() -> None:

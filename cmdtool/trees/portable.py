@@ -35,7 +35,7 @@ def read_entry(pid: int) -> Entry | None:
             cpu, memory = 0.0, 0
             with suppress(psutil.AccessDenied, psutil.ZombieProcess):
                 times = process.cpu_times()
-                cpu, memory = times.user + times.system, process.memory_info().rss
+                cpu, memory = sum(times[:4]), process.memory_info().rss
     except (psutil.Error, OSError):
         return None
     is_alive = status != psutil.STATUS_ZOMBIE
@@ -71,7 +71,7 @@ def send(entry: Entry, *numbers: signal.Signals) -> None:
                 os.kill(entry.pid, number)
 
 
-def adopt_orphans() -> None:
+def adopt_orphans(enabled: bool) -> None:
     pass
 
 
