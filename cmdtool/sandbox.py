@@ -17,6 +17,7 @@ from cmdtool.template import Template
 PROGRAM: Final = "bwrap"
 
 ISOLATION: Final = (
+    # The parent is the thread that starts it, PR_SET_PDEATHSIG(2const): it has to be one that lives as long.
     *("--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc"),
     # In its own user namespace root would have every capability, enough to mount what is read-only anew.
     *("--cap-drop", "ALL"),

@@ -255,10 +255,10 @@ class _Maker:
     def _check_programs(self, tool: Tool, find_program: FindProgram) -> None:
         try:
             find_program(tool)
-        except SandboxError as exc:
-            self._report.at(self._place("sandbox") or self._node, str(exc))
         except StartError as exc:
-            self._report.at(self._node.child("command") or self._node.child("shell") or self._node, str(exc))
+            key = "sandbox" if isinstance(exc, SandboxError) else "command" if tool.command else "shell"
+            message, _, hint = str(exc).partition("\nhint: ")
+            self._report.at(self._place(key) or self._node, message, hint)
         places = {**self._shared.counted, **self._holes.counted}
         for counted in tool.progress.counted_totals:
             try:
