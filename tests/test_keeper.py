@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
@@ -23,7 +24,12 @@ LEFT: float = 5
 WITHOUT_PRIVILEGES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
 """What makes a root of a plain user: its capabilities are what makes root one."""
 
-FOUND_WITHOUT_THEIR_PARENT = [way for way in WAYS if way != "a daemon without environment and mark"]
+EVERY_WAY = "for way in {}:\n if not os.fork(): exec(way); time.sleep(300)"
+"""Stays in all the ways that are given, at once."""
+
+FOUND_WITHOUT_THEIR_PARENT = [code for way, code in WAYS.items() if way != "a daemon without environment and mark"]
+
+ONCE_NOTED = "\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
 
 
 def manifest(code: str, **keys: object) -> str:
@@ -46,14 +52,6 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def serve(folder: Path, code: str, *, prefix: Sequence[str] = (), **keys: object) -> Server:
-    """Start a server, call `stay`, and wait until it has started something."""
-    server = Server(folder, manifest=manifest(code, **keys), prefix=prefix)
-    server.send("tools/call", {"name": "stay", "arguments": {}}, 2)
-    wait_until(lambda: bool(pids_in(folder / "pids")))
-    return server
-
-
 def alive(folder: Path) -> list[int]:
     assert pids_in(folder / "pids")
     return [pid for pid in pids_in(folder / "pids") if is_running(pid)]
@@ -72,23 +70,42 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("way", FOUND_WITHOUT_THEIR_PARENT)
-def test_what_a_killed_server_started_is_dead_soon(folder: Path, way: str) -> None:
-    server = serve(folder, WAYS[way] + "\ntime.sleep(300)")
+class Serve(Protocol):
+    """Starts a server, calls its tool `stay`, and waits until that has started something."""
+
+    def __call__(self, code: str, *, prefix: Sequence[str] = (), **keys: object) -> Server: ...
+
+
+@pytest.fixture
+def serve(folder: Path) -> Iterator[Serve]:
+    servers: list[Server] = []
+
+    def start(code: str, *, prefix: Sequence[str] = (), **keys: object) -> Server:
+        server = Server(folder, manifest=manifest(code, **keys), prefix=prefix)
+        servers.append(server)
+        server.send("tools/call", {"name": "stay", "arguments": {}}, 2)
+        wait_until(lambda: bool(pids_in(folder / "pids")))
+        return server
+
+    yield start
+    for server in servers:
+        server.end()
+
+
+def test_what_a_killed_server_started_is_dead_soon(folder: Path, serve: Serve) -> None:
+    server = serve(EVERY_WAY.format(FOUND_WITHOUT_THEIR_PARENT) + "\ntime.sleep(300)")
+    wait_until(lambda: len(pids_in(folder / "pids")) == len(FOUND_WITHOUT_THEIR_PARENT) - 1 + 31)
     [keeper] = keepers_of(server)
     server.process.kill()
     wait_until(lambda: not alive(folder) and not keeper.is_running(), LEFT + SLACK)
-    server.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, None])
-@pytest.mark.parametrize(
-    "way", ["a daemon that ignores signals", "a daemon without environment and mark", "a family in many sessions"]
-)
 def test_daemons_are_dead_and_the_server_is_gone_within_two_seconds(
-    folder: Path, way: str, number: signal.Signals | None
+    folder: Path, serve: Serve, number: signal.Signals | None
 ) -> None:
-    server = serve(folder, WAYS[way] + "\ntime.sleep(300)")
+    server = serve(EVERY_WAY.format([*WAYS.values()]) + "\ntime.sleep(300)")
+    wait_until(lambda: len(pids_in(folder / "pids")) == len(WAYS) - 1 + 31)
     [keeper] = keepers_of(server)
     if number:
         server.process.send_signal(number)
@@ -98,22 +115,22 @@ def test_daemons_are_dead_and_the_server_is_gone_within_two_seconds(
     assert server.process.wait(GONE + SLACK) == (128 + number if number else 0)
     assert alive(folder) == []
     wait_until(lambda: not keeper.is_running())
-    server.end()
 
 
-def test_a_second_signal_leaves_no_daemon_either(folder: Path) -> None:
-    server = serve(folder, WAYS["a daemon that ignores signals"] + "\ntime.sleep(300)")
+def test_a_second_signal_leaves_no_daemon_either(folder: Path, serve: Serve) -> None:
+    server = serve(WAYS["a daemon that ignores signals"] + "\ntime.sleep(300)")
     server.process.send_signal(signal.SIGTERM)
     time.sleep(0.1)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(GONE) == 143
     wait_until(lambda: not alive(folder))
-    server.end()
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_what_a_tool_keeps_in_the_background_outlives_the_server(folder: Path, end: signal.Signals) -> None:
-    server = serve(folder, WAYS["a daemon"], keep_background=True)
+def test_what_a_tool_keeps_in_the_background_outlives_the_server(
+    folder: Path, serve: Serve, end: signal.Signals
+) -> None:
+    server = serve(WAYS["a daemon"], keep_background=True)
     assert server.receive()["result"]["isError"] is False
     [keeper] = keepers_of(server)
     server.send("tools/call", {"name": "quick", "arguments": {}}, 3)
@@ -122,18 +139,16 @@ def test_what_a_tool_keeps_in_the_background_outlives_the_server(folder: Path, e
     server.process.wait(GONE + SLACK)
     wait_until(lambda: not keeper.is_running())
     assert alive(folder) == pids_in(folder / "pids")
-    server.end()
 
 
-def test_what_a_failed_tool_left_in_the_background_is_ended_all_the_same(folder: Path) -> None:
-    server = serve(folder, WAYS["a daemon"] + "\nsys.exit(3)", keep_background=True)
+def test_what_a_failed_tool_left_in_the_background_is_ended_all_the_same(folder: Path, serve: Serve) -> None:
+    server = serve(WAYS["a daemon"] + ONCE_NOTED + "sys.exit(3)", keep_background=True)
     assert server.receive()["result"]["isError"] is True
     assert alive(folder) == []
-    server.end()
 
 
-def test_the_keeper_has_a_session_of_its_own_and_holds_nothing_of_the_servers(folder: Path) -> None:
-    server = serve(folder, "note(); time.sleep(300)")
+def test_the_keeper_has_a_session_of_its_own_and_holds_nothing_of_the_servers(folder: Path, serve: Serve) -> None:
+    server = serve("note(); time.sleep(300)")
     [keeper] = keepers_of(server)
     assert os.getsid(keeper.pid) == keeper.pid
     held = {os.readlink(f"/proc/{keeper.pid}/fd/{name}") for name in os.listdir(f"/proc/{keeper.pid}/fd")}
@@ -145,11 +160,10 @@ def test_the_keeper_has_a_session_of_its_own_and_holds_nothing_of_the_servers(fo
         keeper.send_signal(number)
     server.process.kill()
     wait_until(lambda: not alive(folder) and not keeper.is_running(), LEFT + SLACK)
-    server.end()
 
 
-def test_a_keeper_that_somebody_killed_is_replaced_at_the_next_call(folder: Path) -> None:
-    server = serve(folder, WAYS["a daemon that ignores signals"] + "\ntime.sleep(300)")
+def test_a_keeper_that_somebody_killed_is_replaced_at_the_next_call(folder: Path, serve: Serve) -> None:
+    server = serve(WAYS["a daemon that ignores signals"] + "\ntime.sleep(300)")
     [keeper] = keepers_of(server)
     keeper.kill()
     wait_until(lambda: keeper.status() == psutil.STATUS_ZOMBIE)
@@ -158,7 +172,6 @@ def test_a_keeper_that_somebody_killed_is_replaced_at_the_next_call(folder: Path
     assert len(keepers_of(server)) == 1
     server.process.kill()
     wait_until(lambda: not alive(folder), LEFT + SLACK)
-    server.end()
 
 
 def test_a_killed_run_leaves_nothing_either(folder: Path) -> None:
@@ -193,28 +206,25 @@ def _target(link: str) -> str:
         return ""
 
 
-def test_a_command_of_the_same_user_can_neither_read_the_server_nor_write_to_its_client(folder: Path) -> None:
+def test_a_command_of_the_same_user_can_neither_read_the_server_nor_write_to_its_client(serve: Serve) -> None:
     probe = (
         "\ndef attempt(name, mode):\n"
-        "    try: open(f'/proc/{os.getppid()}/{name}', mode).close(); return 'open'\n"
+        "    try: open('/proc/%d/%s' % (os.getppid(), name), mode).close(); return 'open'\n"
         "    except PermissionError: return 'refused'\n"
         "note(); print(attempt('fd/1', 'wb'), attempt('environ', 'rb'), attempt('mem', 'rb'), attempt('stat', 'rb'))"
     )
-    server = serve(folder, probe, prefix=WITHOUT_PRIVILEGES)
+    server = serve(probe, prefix=WITHOUT_PRIVILEGES)
     assert server.receive()["result"]["content"][0]["text"] == "refused refused refused open"
-    server.end()
 
 
-def test_a_server_without_privileges_ends_its_daemons_too(folder: Path) -> None:
-    server = serve(folder, WAYS["a daemon without environment and mark"], prefix=WITHOUT_PRIVILEGES)
+def test_a_server_without_privileges_ends_its_daemons_too(folder: Path, serve: Serve) -> None:
+    server = serve(WAYS["a daemon without environment and mark"] + ONCE_NOTED, prefix=WITHOUT_PRIVILEGES)
     assert server.receive()["result"]["isError"] is False
     assert alive(folder) == []
     (folder / "pids").unlink()
-    server.end()
 
 
-def test_a_keeper_without_privileges_ends_daemons_too(folder: Path) -> None:
-    server = serve(folder, WAYS["a daemon without an environment"] + "\ntime.sleep(300)", prefix=WITHOUT_PRIVILEGES)
+def test_a_keeper_without_privileges_ends_daemons_too(folder: Path, serve: Serve) -> None:
+    server = serve(WAYS["a daemon without an environment"] + "\ntime.sleep(300)", prefix=WITHOUT_PRIVILEGES)
     server.process.kill()
     wait_until(lambda: not alive(folder), LEFT + SLACK)
-    server.end()

@@ -88,8 +88,13 @@ async def test_output_puts_off_the_idle_limit() -> None:
     assert result.stdout.text == "1\n2\n3\n4\n5\n6\n"
 
 
-async def test_a_process_out_of_reach_that_holds_the_pipe_does_not_hold_the_call() -> None:
-    result = await run(tool("setsid sleep 4 & sleep 0.2; echo done"))
+async def test_what_a_success_leaves_in_the_background_is_ended_and_holds_nothing_up() -> None:
+    result = await run(tool("setsid sleep 300 & sleep 0.2; echo done"))
+    assert (result.success, result.stdout.text, result.outcome) == (True, "done\n", None)
+
+
+async def test_what_is_kept_in_the_background_and_holds_the_pipe_does_not_hold_the_call() -> None:
+    result = await run(tool("setsid sleep 4 & sleep 0.2; echo done", keep_background=True))
     assert result.success
     assert result.stdout.text == "done\n"
     assert result.outcome is not None
