@@ -57,13 +57,14 @@ def bare_read() -> None:
 
 def ours(command: list[str], progress: str, repeats: int = 1) -> Callable[[], None]:
     async def run() -> None:
-        called = tool(command, progress)
-        for _ in range(repeats):
-            async with reporting(called.progress, Nowhere()) as reporter:
-                assert reporter is not None
-                result = await run_call(prepare(called, {}, LocalHost()), Supervisor(), reporter=reporter)
-                reporter.finish(success=result.success)
-            assert result.success, result.outcome
+        called, supervisor = tool(command, progress), Supervisor()
+        async with supervisor.guarding():
+            for _ in range(repeats):
+                async with reporting(called.progress, Nowhere()) as reporter:
+                    assert reporter is not None
+                    result = await run_call(prepare(called, {}, LocalHost()), supervisor, reporter=reporter)
+                    reporter.finish(success=result.success)
+                assert result.success, result.outcome
 
     return partial(anyio.run, run)
 

@@ -152,13 +152,14 @@ class Supervisor:
         for process in list(self._running):
             everything.add(process.tree)
         everything.claim(self._not_kept(self._orphans() or []))
-        everything.kill(_AT_ONCE)
+        if everything:
+            everything.kill(_AT_ONCE)
 
     def _forget(self, process: Process) -> None:
+        if self._keeper and process in self._running:
+            self._keeper.remove(process.run_id)
         self._running.discard(process)
         self._ending.discard(process)
-        if self._keeper:
-            self._keeper.remove(process.run_id)
 
     async def _end_tree(self, process: Process, grace: float) -> None:
         tree = process.tree
@@ -223,12 +224,9 @@ class Supervisor:
         started = {self._keeper.pid, *(process.session for process in list(self._running))}
         orphans = []
         for pid in set(children) - started:
-            entry = machine.read_entry(pid)
-            if entry and entry.is_alive:
-                orphans.append(entry)
-            else:
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0) and (entry := machine.read_entry(pid)):
+                    orphans.append(entry)
         if not orphans:
             self._kept = Tree([])
         return orphans

@@ -28,10 +28,9 @@ def clock() -> int:
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
 
 
-def read_table() -> dict[int, Entry]:
-    """Return all processes by pid, in one pass."""
-    entries = (read_entry(int(name)) for name in os.listdir("/proc") if name.isdigit())
-    return {entry.pid: entry for entry in entries if entry}
+def read_all() -> Iterator[Entry]:
+    """Yield all processes, each as it is when its turn comes."""
+    return filter(None, (read_entry(int(name)) for name in os.listdir("/proc") if name.isdigit()))
 
 
 def read_entry(pid: int) -> Entry | None:
@@ -102,7 +101,7 @@ def children_of_this_process() -> list[int]:
     """
     threads = os.listdir("/proc/self/task")
     if not os.path.exists(f"/proc/self/task/{threads[0]}/children"):  # the kernel was built without it
-        return [entry.pid for entry in read_table().values() if entry.parent == os.getpid()]
+        return [entry.pid for entry in read_all() if entry.parent == os.getpid()]
     return [int(child) for thread in threads for child in _read(f"/proc/self/task/{thread}/children").split()]
 
 

@@ -11,8 +11,8 @@ if sys.platform == "linux":
         mark_of,
         marking,
         proportional_memory,
+        read_all,
         read_entry,
-        read_table,
         send,
     )
 else:
@@ -24,8 +24,8 @@ else:
         mark_of,
         marking,
         proportional_memory,
+        read_all,
         read_entry,
-        read_table,
         send,
     )
 
@@ -37,7 +37,7 @@ __all__ = [
     "mark_of",
     "marking",
     "proportional_memory",
+    "read_all",
     "read_entry",
-    "read_table",
     "send",
 ]

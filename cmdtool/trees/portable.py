@@ -21,9 +21,8 @@ def clock() -> int:
     return int(time.time() * _MICROSECONDS)
 
 
-def read_table() -> dict[int, Entry]:
-    entries = map(read_entry, psutil.pids())
-    return {entry.pid: entry for entry in entries if entry}
+def read_all() -> Iterator[Entry]:
+    return filter(None, map(read_entry, psutil.pids()))
 
 
 def read_entry(pid: int) -> Entry | None:

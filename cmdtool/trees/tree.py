@@ -14,6 +14,9 @@ from cmdtool.trees.entry import Entry, mark_of_run
 _PASSES: Final = 10
 """How often new processes are looked for and stopped before all that were found are killed."""
 
+_OUTSIDE: Final = 0
+"""The session and group of those whose leader is in another pid namespace, and of the kernel's own."""
+
 
 class Tree:
     """The processes of runs: their sessions and groups, all descendants, and whatever bears the mark of a run.
@@ -30,6 +33,9 @@ class Tree:
         self._sessions = {leader} if leader else set()
         self._groups = set(self._sessions)
 
+    def __bool__(self) -> bool:
+        return bool(self.marks or self._known)
+
     def add(self, other: "Tree") -> None:
         """Take in all that another tree knows."""
         self.marks |= other.marks
@@ -41,23 +47,32 @@ class Tree:
         """Take in processes that nothing in themselves shows to belong."""
         self._known |= {entry.pid: entry.started for entry in entries}
 
-    def look(self, *, thorough: bool = True, zombies: bool = False) -> list[Entry]:
+    def look(
+        self, *, thorough: bool = True, zombies: bool = False, on_sight: signal.Signals | None = None
+    ) -> list[Entry]:
         """Return the processes that run now, and `zombies`, which nobody has waited for yet, if asked.
 
         Unless the look is `thorough`, the environments of processes are not read, which is what takes most of the time.
-        It may be called from several threads: each look leaves the whole of what it found.
+        The signal `on_sight` is sent to each as soon as it is seen to belong: one that forks and exits all the time has
+        moved on when the look is over. Looks from several threads do not disturb each other.
         """
-        table = machine.read_table()
+        table: dict[int, Entry] = {}
+        todo = []
+        for entry in machine.read_all():
+            table[entry.pid] = entry
+            if entry.pid != os.getpid() and self._shows(entry, thorough):
+                todo.append(entry)
+                if on_sight and entry.is_alive:
+                    machine.send(entry, on_sight)
         own = os.getpid()
+        others_sessions, others_groups = {_OUTSIDE, os.getsid(0)}, {_OUTSIDE, os.getpgrp()}
         children, sessions, groups = defaultdict(list), defaultdict(list), defaultdict(list)
         for entry in table.values():
             children[entry.parent].append(entry)
             sessions[entry.session].append(entry)
             groups[entry.group].append(entry)
         found: dict[int, Entry] = {}
-        own_session, own_group = os.getsid(0), os.getpgrp()
-        seen_sessions, seen_groups = {own_session}, {own_group}
-        todo = [entry for entry in table.values() if self._shows(entry, thorough)]
+        seen_sessions, seen_groups = set(others_sessions), set(others_groups)
         while todo:
             entry = todo.pop()
             if entry.pid in found or entry.pid == own:
@@ -72,8 +87,8 @@ class Tree:
                 seen_groups.add(entry.group)
                 todo += groups[entry.group]
         self._known = {entry.pid: entry.started for entry in found.values()}
-        self._sessions = seen_sessions - {own_session}
-        self._groups = seen_groups - {own_group}
+        self._sessions = seen_sessions - others_sessions
+        self._groups = seen_groups - others_groups
         return [entry for entry in found.values() if zombies or entry.is_alive]
 
     def is_alive(self) -> bool:
@@ -97,7 +112,9 @@ class Tree:
         """Stop all, so that nobody starts others meanwhile, then kill all; return whether there was anybody."""
         stopped: dict[tuple[int, int], Entry] = {}
         for _ in range(_PASSES):
-            others = [entry for entry in self.look() if (entry.pid, entry.started) not in stopped]
+            others = [
+                entry for entry in self.look(on_sight=signal.SIGSTOP) if (entry.pid, entry.started) not in stopped
+            ]
             if not others:
                 break
             self.send(others, signal.SIGSTOP)
