@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_MODULES := tests/foreign/node_modules
-PROGRAMS := cc curl ffmpeg git make npm pv rsync scp tar
+PROGRAMS := bwrap cc curl ffmpeg git make npm pv rsync scp tar
+PACKAGE_bwrap := bubblewrap
 PACKAGE_cc := gcc libc6-dev
 PACKAGE_scp := openssh-client
 

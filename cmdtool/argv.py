@@ -15,7 +15,7 @@ from typing import Final, Protocol, TypeAlias
 
 from cmdtool.env_file import parse_env_file
 from cmdtool.errors import ArgumentError, BadValue, StartError
-from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Terminal, Tool
+from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Limits, Terminal, Tool
 from cmdtool.programs import running_programs
 from cmdtool.template import Hole, Template
 from cmdtool.text import clean_line
@@ -27,7 +27,7 @@ MAX_TOTAL: Final = 2 * 1024 * 1024 - 64 * 1024
 """Bytes of all of them together: a quarter of the usual 8 MiB stack limit, execve(2), and room for the kernel's own."""
 
 _POINTER: Final = 8
-_DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
+DEFAULT_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _INHERITED: Final = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TERM", "TMPDIR", "SSH_AUTH_SOCK"),
     *("XDG_*", "*_PROXY", "*_proxy"),
@@ -69,6 +69,10 @@ class Invocation:
     stdin: bytes
     terminal: Terminal | None = None
     """What standard output and error are; pipes without one."""
+    limits: Limits | None = None
+    """What each process may use; None is no limit."""
+    is_sandboxed: bool = False
+    """Whether what is started is the sandbox, and only what that starts the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def build_invocation(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Re
             10), is too long, or names a path that it may not.
         StartError: the program or the working directory does not exist.
     """
-    values = _values(tool, arguments)
+    values = argument_values(tool, arguments)
     stdin = _fill(tool.stdin, values) if tool.stdin else None
     invocation = _invocation(tool, tool, arguments, values, resolve)
     return replace(invocation, stdin=(stdin or "").encode(), terminal=_terminal(tool))
@@ -109,7 +113,7 @@ def build_count(tool: Tool, counted: Counted, arguments: Mapping[str, JSONValue]
     Raises:
         ArgumentError, StartError: as `build_invocation`.
     """
-    return _invocation(tool, counted, arguments, _values(tool, arguments), resolve)
+    return _invocation(tool, counted, arguments, argument_values(tool, arguments), resolve)
 
 
 def file_patterns(
@@ -119,15 +123,15 @@ def file_patterns(
 
     A file lies within the folders of an argument in its path, as the argument itself does.
     """
-    values = _values(tool, arguments)
+    values = argument_values(tool, arguments)
     patterns = []
     for template in tool.output.files:
         starts_at_home = str(template.parts[0]).startswith("~/") and not isinstance(template.parts[0], Hole)
         folders = [folder for name in template.holes for folder in tool.arguments[name].within]
-        within = tuple(_locate(tool, folder, resolve) for folder in folders)
+        within = tuple(locate(tool, folder, resolve) for folder in folders)
         for bound in _bindings(template.holes, values):
             path = template.fill({name: glob.escape(_one(bound[name])) for name in template.holes})
-            whole = _locate(tool, path, resolve) if starts_at_home else posixpath.join(glob.escape(cwd), path)
+            whole = locate(tool, path, resolve) if starts_at_home else posixpath.join(glob.escape(cwd), path)
             patterns.append(FilePattern(whole, within))
     return tuple(dict.fromkeys(patterns))
 
@@ -151,7 +155,7 @@ def read_env_file(tool: Tool, resolve: Resolve) -> dict[str, str]:
     """
     if tool.env_file is None:
         return {}
-    path = _locate(tool, tool.env_file, resolve)
+    path = locate(tool, tool.env_file, resolve)
     try:
         return parse_env_file(resolve.read_small(path).decode("utf-8"))
     except FileNotFoundError as exc:
@@ -171,7 +175,7 @@ def argument_texts(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, 
     Raises:
         ArgumentError: a value holds NUL or is not text.
     """
-    values = _values(tool, arguments)
+    values = argument_values(tool, arguments)
     return {name: value if isinstance(value, str) else "\n".join(value) for name, value in values.items()}
 
 
@@ -197,7 +201,12 @@ def absolute_paths(tool: Tool, arguments: Mapping[str, JSONValue], folder: str) 
 # --- values ----------------------------------------------------------------------------------------------------------
 
 
-def _values(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, Value]:
+def argument_values(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, Value]:
+    """Return the text of each argument that was given.
+
+    Raises:
+        ArgumentError: a value holds NUL or is not text.
+    """
     values: dict[str, Value] = {}
     for name, value in arguments.items():
         schema = tool.arguments[name].property_schema
@@ -378,17 +387,19 @@ def _invocation(
     line = _CommandLine(tool, arguments, values, size)
     for element in _elements(tool, runs):
         line.add(element, values)
-    return Invocation(_locate_program(tool, line.argv[0], resolve), tuple(line.argv), env, cwd, b"")
+    program = _locate_program(tool, line.argv[0], resolve)
+    limits = tool.limits if tool.limits.are_set else None
+    return Invocation(program, tuple(line.argv), env, cwd, b"", limits=limits)
 
 
 def _locate_program(tool: Tool, program: str, resolve: Resolve) -> str:
     if "/" in program:
-        path = _locate(tool, program, resolve)
+        path = locate(tool, program, resolve)
         if found := resolve.which(path, ""):
             return found
         what = "is not an executable file" if resolve.exists(path) else "does not exist"
         raise StartError(f"the program `{path}` {what}")
-    search = _search_path(tool, resolve) or _DEFAULT_PATH
+    search = _search_path(tool, resolve) or DEFAULT_PATH
     if found := resolve.which(program, search):
         return found
     hint = "install it, or name its folder in `path:`"
@@ -396,11 +407,11 @@ def _locate_program(tool: Tool, program: str, resolve: Resolve) -> str:
 
 
 def _search_path(tool: Tool, resolve: Resolve) -> str:
-    folders = [_locate(tool, folder, resolve) for folder in tool.path]
+    folders = [locate(tool, folder, resolve) for folder in tool.path]
     return ":".join(filter(None, [*folders, resolve.environ.get("PATH", "")]))
 
 
-def _locate(tool: Tool, path: str, resolve: Resolve) -> str:
+def locate(tool: Tool, path: str, resolve: Resolve) -> str:
     """Return a path of the manifest as an absolute one."""
     if path == "~" or path.startswith("~/"):
         home = resolve.environ.get("HOME")
@@ -416,7 +427,7 @@ def _folder(tool: Tool, values: Mapping[str, Value], resolve: Resolve) -> str:
         return tool.folder
     start = tool.cwd.parts[0]
     is_home = tool.cwd.parts == ("~",) or (isinstance(start, str) and start.startswith("~/"))
-    return _locate(tool, text, resolve) if is_home else posixpath.join(tool.folder, text)
+    return locate(tool, text, resolve) if is_home else posixpath.join(tool.folder, text)
 
 
 def _no_folder(tool: Tool, cwd: str) -> ArgumentError | StartError:
@@ -430,7 +441,7 @@ def _check_paths(tool: Tool, values: Mapping[str, Value], cwd: str, resolve: Res
         argument = tool.arguments[name]
         if not argument.within and not argument.must_exist:
             continue
-        allowed = [_locate(tool, folder, resolve) for folder in argument.within]
+        allowed = [locate(tool, folder, resolve) for folder in argument.within]
         # A relative value that names the working directory itself starts from the manifest's folder.
         bases = [tool.folder, cwd] if tool.cwd and name in tool.cwd.holes else [cwd]
         for path in (value,) if isinstance(value, str) else value:

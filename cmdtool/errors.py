@@ -78,3 +78,7 @@ class MissingArgumentsError(ArgumentError):
 
 class StartError(CmdtoolError):
     """The program could not be started: not found, not executable, too long a command line."""
+
+
+class SandboxError(StartError):
+    """A sandbox was asked for and cannot be had on this machine, or not for these folders."""

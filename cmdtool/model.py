@@ -106,6 +106,14 @@ def _no_timeout(value: object) -> object:
     return None if value == "none" else parse_duration(value)
 
 
+def _no_size(value: object) -> object:
+    return None if value == "none" else parse_size(value)
+
+
+def _no_count(value: object) -> object:
+    return None if value == "none" else value
+
+
 def _word(value: object) -> object:
     """A whole number is taken as the text it is written with: `[sleep, 10]`."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -121,13 +129,16 @@ def _template(value: object) -> Template:
 
 
 _QUANTITY_SCHEMA: Final = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
+_COUNT_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"const": "none"}]}
 _WORD_SCHEMA: Final = {"type": ["string", "integer"]}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_QUANTITY_SCHEMA)]
 Timeout = Annotated[float | None, BeforeValidator(_no_timeout), WithJsonSchema(_QUANTITY_SCHEMA)]
 Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_QUANTITY_SCHEMA)]
+MaybeSize = Annotated[int | None, BeforeValidator(_no_size), WithJsonSchema(_QUANTITY_SCHEMA)]
 TemplateText = Annotated[InstanceOf[Template], BeforeValidator(_template), WithJsonSchema(_WORD_SCHEMA)]
 Positive = Annotated[StrictInt, Field(ge=1)]
+MaybeCount = Annotated[Positive | None, BeforeValidator(_no_count), WithJsonSchema(_COUNT_SCHEMA)]
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -343,6 +354,47 @@ def _terminal(value: object) -> object:
     return value
 
 
+class Limits(Model):
+    """What a run may use: `cpu` (seconds), `memory` (bytes) and `processes` together with all that the command starts.
+
+    `file_size` (bytes) and `open_files` hold for each process. None is no limit.
+    """
+
+    cpu: Timeout = None
+    memory: MaybeSize = None
+    processes: MaybeCount = None
+    file_size: MaybeSize = None
+    open_files: MaybeCount = None
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is any limit."""
+        return any(value is not None for _, value in self)
+
+
+class Sandbox(Model):
+    """What a command may reach. An entry is a path of the manifest, or a hole: an argument that is a path."""
+
+    network: Annotated[StrictBool, Field(description="Whether there is a network.")] = True
+    read: Annotated[
+        Annotated[tuple[TemplateText, ...], _OrOne()] | None,
+        BeforeValidator(_one_or_more),
+        Field(description="All that can be seen beside the system's own programs; everything without this key."),
+    ] = None
+    write: Annotated[
+        tuple[TemplateText, ...],
+        BeforeValidator(_one_or_more),
+        _OrOne(),
+        Field(description="All that can be written to beside a temporary folder."),
+    ] = ()
+
+
+def _sandbox(value: object) -> object:
+    if isinstance(value, bool):
+        return Sandbox() if value else None
+    return value
+
+
 TEXT_LIMIT: Final = 64 * 1024
 """Bytes of output in a result that is text for the model, unless the manifest says otherwise."""
 
@@ -413,7 +465,7 @@ class Icon(Model):
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"task", "limits", "sandbox"})
+    planned: ClassVar[frozenset[str]] = frozenset({"task"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -438,6 +490,8 @@ class Defaults(Model):
     concurrency: Positive | None = None
     progress: ProgressForm = ProgressSpec()
     output: Annotated[Output, BeforeValidator(_output), _OrText()] = Output()
+    limits: Limits = Limits()
+    sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox), _OrBoolean()] = None
     confirm: Annotated[Confirm | None, BeforeValidator(_confirm), _OrText()] = None
     ask: Annotated[StrictBool, Field(description="Ask the person for required arguments that are missing.")] = False
     annotations: Annotations = Annotations()

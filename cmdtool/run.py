@@ -4,21 +4,31 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 
-from cmdtool.argv import FilePattern, Invocation, Resolve, argument_texts, build_count, build_invocation, file_patterns
+from cmdtool.argv import (
+    FilePattern,
+    Invocation,
+    Resolve,
+    argument_texts,
+    build_count,
+    build_invocation,
+    file_patterns,
+    find_program,
+)
 from cmdtool.detect import NOTHING_KNOWN, Known
 from cmdtool.errors import StartError
 from cmdtool.library import known_programs
 from cmdtool.masking import LEAST, MASK, NO_SECRETS, Secrets, StreamMask, is_too_short, named
 from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
+from cmdtool.outcome import EndedBy, describe_end, hit_limit
 from cmdtool.output import Capture, Excerpt, share_limit
-from cmdtool.process import Exit, Process, Supervisor
-from cmdtool.progress import format_elapsed
+from cmdtool.process import Exceeded, Exit, Process, Supervisor, require_sandbox, watch
 from cmdtool.readings import Reading
 from cmdtool.reporter import Reporter
+from cmdtool.sandbox import enclose
 from cmdtool.scanner import QUIET, Scanner
 from cmdtool.schema import check_arguments
 from cmdtool.spool import Record, RunOutput
@@ -33,7 +43,6 @@ TURN: Final = 0.005
 DRAIN: Final = 2.0
 """Seconds that output is awaited for after the exit, when a process out of reach holds the pipe."""
 
-EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
 Keep: TypeAlias = Callable[[str], RunOutput]
 """Takes the id of a run that has just begun and returns what keeps its output."""
@@ -117,15 +126,17 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve, *,
     if conceal:
         checked |= dict.fromkeys(hidden, MASK)
     invocation = build_invocation(tool, checked, resolve)
+    known = known_programs(invocation.argv) if tool.progress.detects else NOTHING_KNOWN
     secrets = _secrets(tool, hidden, invocation, resolve)
+    files = file_patterns(tool, checked, invocation.cwd, resolve)
     counts = []
     for counted in tool.progress.counted_totals:
         try:
-            counts.append((counted, build_count(tool, counted, checked, resolve)))
+            count = build_count(tool, counted, checked, resolve)
+            counts.append((counted, enclose(tool, checked, count, resolve)))
         except StartError as exc:
             logger.warning("%s: no total: %s", tool.name, exc)
-    known = known_programs(invocation.argv) if tool.progress.detects else NOTHING_KNOWN
-    files = file_patterns(tool, checked, invocation.cwd, resolve)
+    invocation = enclose(tool, checked, invocation, resolve)
     texts = argument_texts(tool, {name: value for name, value in checked.items() if name not in hidden})
     return Call(tool, invocation, texts, tuple(counts), known, secrets, files)
 
@@ -144,6 +155,21 @@ def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, reso
         logger.warning("%s: `%s` has fewer than %d characters and is not masked", tool.name, name, LEAST)
     variables = [named_secrets(tool, environ) for environ in (resolve.environ, invocation.env)]
     return Secrets([*hidden.values(), *(value for values in variables for value in values.values())])
+
+
+def find_startable(tool: Tool, resolve: Resolve, runs: Counted | None = None) -> str:
+    """Return the absolute path of the program that a tool starts, or `runs`, one of its counted totals, does.
+
+    The tool's sandbox is tried, for whether there can be one is seen no other way.
+
+    Raises:
+        SandboxError: the tool has a sandbox, which cannot be had here.
+        StartError: there is no such program.
+    """
+    program = find_program(tool, resolve, runs)
+    if tool.sandbox and runs is None:
+        require_sandbox(resolve, network=tool.sandbox.network)
+    return program
 
 
 async def run_call(
@@ -174,19 +200,23 @@ async def run_call(
                         tasks.start_soon(intake.pump, process, stream)
                     for counted, invocation in call.counts if reporter else ():
                         tasks.start_soon(_count, call, counted, invocation, supervisor, intake)
-                    ended_by = await _until_ended(process, tool, intake)
-                    exit_ = await _end(process, tool, ended_by, supervisor)
+                    ended_by, exceeded = await _until_ended(process, tool, intake)
+                    exit_ = await _end(process, tool, ended_by, exceeded, supervisor)
                     duration = anyio.current_time() - started
                     is_drained = await intake.drain()
                     tasks.cancel_scope.cancel()
+                success = ended_by == "exit" and exit_.status in tool.success
+                if ended_by == "exit" and not success and hit_limit(tool, exit_):
+                    ended_by = "limit"
                 record = kept.finish(ended_by, exit_.status, exit_.signal) if kept else None
     except StartError as exc:
         return RunResult.not_started(exc)
-    success = ended_by == "exit" and exit_.status in tool.success
-    outcome = None if success and exit_.status == 0 else _outcome(tool, ended_by, exit_)
+    outcome = None if success and exit_.status == 0 else describe_end(tool, ended_by, exit_, exceeded)
     if outcome is None and not is_drained:
         outcome = f"output was still open {DRAIN:g} s after the exit: what came later is not here"
     stdout, stderr = intake.excerpts(failed=not success)
+    if tool.sandbox and exit_.status == 1 and stderr.head.startswith(b"bwrap: "):
+        outcome = f"{outcome}: the sandbox could not be made; `cmdtool check` tries what is missing"
     return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr, record)
 
 
@@ -300,23 +330,32 @@ class _Progress:
             self._reporter.expect(self.scanner.total)
 
 
-async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> EndedBy:
-    """Wait for the exit, which alone decides (end of file is not exit), or for a time limit."""
+async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> tuple[EndedBy, Exceeded | None]:
+    """Wait for the exit, which alone decides (end of file is not exit), or for a limit; return which, if one was."""
+    exceeded = None
     with anyio.move_on_after(tool.timeout) as limit, intake.idle as idle:
         if tool.idle_timeout is not None:
             idle.deadline = anyio.current_time() + tool.idle_timeout
-        await process.exited()
+        exceeded = await watch(process, tool.limits)
     if limit.cancelled_caught:
-        return "timeout"
-    return "idle_timeout" if idle.cancelled_caught else "exit"
+        return "timeout", None
+    if idle.cancelled_caught:
+        return "idle_timeout", None
+    return "limit" if exceeded else "exit", exceeded
 
 
-async def _end(process: Process, tool: Tool, ended_by: EndedBy, supervisor: Supervisor) -> Exit:
-    """End what the command left behind, unless it succeeded and its tool keeps that."""
+async def _end(
+    process: Process, tool: Tool, ended_by: EndedBy, exceeded: Exceeded | None, supervisor: Supervisor
+) -> Exit:
+    """End what the command left behind, unless it succeeded and its tool keeps that.
+
+    What takes too much memory, or multiplies, would go on with it through its grace, and so it gets none.
+    """
     is_success = ended_by == "exit" and process.exit_status() in tool.success
     if is_success and tool.keep_background:
         return supervisor.release(process)
-    return await supervisor.end(process, tool.grace, thorough=not is_success)
+    at_once = exceeded is not None and exceeded.key != "cpu"
+    return await supervisor.end(process, 0 if at_once else tool.grace, thorough=not is_success)
 
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:
@@ -327,21 +366,3 @@ async def _count(call: Call, counted: Counted, invocation: Invocation, superviso
         intake.set_total(counted, value)
     else:
         logger.warning("%s: no total: %s", call.tool.name, result.outcome or "the last line holds no number above 0")
-
-
-def _outcome(tool: Tool, ended_by: EndedBy, exit_: Exit) -> str:
-    """Return the line that says how the command ended."""
-    if ended_by == "timeout":
-        limit = _limit(tool.timeout)
-        return f"timed out after {limit}: `timeout` of tool `{tool.name}` sets how long it may run"
-    if ended_by == "idle_timeout":
-        limit = _limit(tool.idle_timeout)
-        return (
-            f"ended after {limit} without output: `idle_timeout` of tool `{tool.name}` sets how long it may be silent"
-        )
-    return f"killed by {exit_.signal}" if exit_.signal is not None else f"exit status {exit_.status}"
-
-
-def _limit(seconds: float | None) -> str:
-    assert seconds is not None, "only a limit that is set ends a command"
-    return f"{seconds:g}s" if seconds < 60 else format_elapsed(seconds)

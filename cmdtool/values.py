@@ -92,6 +92,15 @@ def parse_size(value: object) -> int:
     return int(number)
 
 
+def format_size(size: float) -> str:
+    """Return a number of bytes as people write it, in powers of 1024: `2 GiB`, `1.5 MiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} TiB"
+
+
 def _plain_number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

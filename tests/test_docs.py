@@ -44,6 +44,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`output`": model.Output,
     "`confirm`": model.Confirm,
     "`pty`": model.Terminal,
+    "`limits`": model.Limits,
+    "`sandbox`": model.Sandbox,
     "`annotations`": model.Annotations,
     "`icons`": model.Icon,
 }

@@ -12,9 +12,9 @@ ROOT = Path(cmdtool.__file__).parent
 LAYERS = [
     "__init__", "errors", "values text vocabulary pseudo_terminal masking env_file trees",
     "template shellwords programs", "model", "records patterns schema features recording needs",
-    "readings json_lines suggest nearly", "bars mining", "detect", "scanner", "progress manifest argv", "replay",
-    "timeline", "library host trust process output spool made_files sinks",
-    "reporter", "run", "server", "commands", "cli", "__main__",
+    "readings json_lines suggest nearly", "bars mining", "detect", "scanner", "progress manifest argv",
+    "replay sandbox", "timeline", "library host trust process output spool made_files sinks", "reporter outcome",
+    "run", "server", "commands", "cli", "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

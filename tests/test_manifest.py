@@ -192,6 +192,22 @@ def test_a_default_progress_holds_for_tools_without_one() -> None:
     assert tools["b"].progress.rules == ()
 
 
+def test_limits_are_joined_key_by_key_and_a_sandbox_is_replaced() -> None:
+    tools = read("""\
+defaults: {limits: {cpu: 10m, memory: 1GiB}, sandbox: {network: false}}
+tools:
+  a: {command: ls}
+  b: {command: ls, limits: {memory: none, processes: 5}, sandbox: {write: x}}
+  c: {command: ls, sandbox: false}
+""").tools
+    assert [tool.limits.model_dump(exclude_none=True) for tool in tools.values()] == [
+        {"cpu": 600, "memory": 1 << 30},
+        {"cpu": 600, "processes": 5},
+        {"cpu": 600, "memory": 1 << 30},
+    ]
+    assert [tool.sandbox and tool.sandbox.network for tool in tools.values()] == [False, True, None]
+
+
 def test_anchors_and_merges_work_and_what_is_written_wins() -> None:
     tools = read("""\
 x-base: &base
@@ -245,6 +261,10 @@ def test_json_is_a_manifest_too() -> None:
         "command:\n  - ls\n  - ''",
         "command: ls\ntitle: !!str no",
         "command: ls\nenv: {PATH: /bin, NODE_OPTIONS: x}",
+        "command: ls\nlimits: {cpu: 10m, memory: 2GiB, processes: 100, file_size: none, open_files: none}",
+        "command: ls\nsandbox: true",
+        "command: ls {x}\narguments: {x: {format: path}}\nsandbox: {network: false, read: '{x}', write: [~/a, '{x}']}",
+        "command: ls {x}\narguments: {x: {type: array, items: {format: path}}}\nsandbox: {read: ['{x}'], write: b}",
     ],
 )
 def test_what_is_sound_has_no_problem(body: str) -> None:

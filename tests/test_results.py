@@ -1,9 +1,10 @@
 import pytest
 
 from cmdtool.model import Tool
+from cmdtool.outcome import EndedBy
 from cmdtool.output import Excerpt
 from cmdtool.process import Exit
-from cmdtool.run import EndedBy, RunResult
+from cmdtool.run import RunResult
 from cmdtool.server.results import RUN_FACTS, call_result, list_tool
 from tests.serving import text_of
 

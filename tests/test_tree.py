@@ -299,6 +299,7 @@ def test_both_ways_of_reading_the_machine_tell_the_same() -> None:
     assert theirs.is_alive
     assert theirs.memory == pytest.approx(mine.memory, rel=0.1)
     assert theirs.cpu == pytest.approx(mine.cpu, abs=1)
+    assert theirs.waited_cpu == pytest.approx(mine.waited_cpu, abs=1)
 
 
 def test_a_limit_of_the_persons_own_is_kept_and_no_mark_set() -> None:

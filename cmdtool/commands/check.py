@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import find_program, read_env_file
+from cmdtool.argv import read_env_file
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
+from cmdtool.run import find_startable
 from cmdtool.text import clean
 from cmdtool.trust import who_else_writes
 
@@ -27,7 +28,7 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
         CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
     host = LocalHost()
-    find, read = partial(find_program, resolve=host), partial(read_env_file, resolve=host)
+    find, read = partial(find_startable, resolve=host), partial(read_env_file, resolve=host)
     files = read_files(paths, trust=trust)
     checked, problems = manifest.check(files, builtin_parsers(), find, builtin_parser, read)
     for problem in problems:

@@ -22,6 +22,7 @@ from cmdtool.library import builtin_parsers
 from cmdtool.manifest import resolve_progress
 from cmdtool.masking import MASK
 from cmdtool.model import AUTO, JSONValue, Stream, Tool
+from cmdtool.outcome import show_limits
 from cmdtool.process import Supervisor, reset_signals
 from cmdtool.reporter import reporting
 from cmdtool.run import Call, RunResult, named_secrets, prepare, run_call
@@ -335,6 +336,7 @@ def _show_call(call: Call, options: Options) -> None:
             "env": env,
             "stdin": invocation.stdin.decode("utf-8"),
             "pty": invocation.terminal and invocation.terminal.model_dump(),
+            "limits": invocation.limits and invocation.limits.model_dump(exclude_none=True),
         }
         sys.stdout.write(call.secrets.mask(json.dumps(facts, ensure_ascii=False)) + "\n")
         return
@@ -349,6 +351,8 @@ def _show_call(call: Call, options: Options) -> None:
     if invocation.terminal:
         terminal = invocation.terminal
         write(f"pty:     {terminal.columns} columns, {terminal.rows} rows, {terminal.controlling} is controlling\n")
+    if invocation.limits:
+        write(f"limits:  {', '.join(show_limits(invocation.limits))}\n")
     write("environment:\n")
     for name, value in sorted(env.items()):
         write(f"  {name}={value}\n")

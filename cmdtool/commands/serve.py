@@ -10,14 +10,14 @@ from pathlib import Path
 import anyio
 from platformdirs import user_state_path
 
-from cmdtool.argv import find_program, read_env_file
+from cmdtool.argv import read_env_file
 from cmdtool.commands.files import DEFAULT, read_manifest
 from cmdtool.errors import StartError
 from cmdtool.host import LocalHost
 from cmdtool.masking import LEAST, Secrets, is_too_short
 from cmdtool.model import Manifest
 from cmdtool.process import Supervisor, reset_signals
-from cmdtool.run import named_secrets
+from cmdtool.run import find_startable, named_secrets
 from cmdtool.server.app import App
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.log import StderrLog
@@ -46,7 +46,7 @@ def serve(paths: Sequence[Path], spool_folder: Path | None, *, trust: bool = Fal
         log.conceal(_secrets(manifest, host))
         for tool in manifest.tools.values():
             try:
-                find_program(tool, host)
+                find_startable(tool, host)
                 read_env_file(tool, host)
             except StartError as exc:
                 logger.warning("%s: %s", tool.name, exc)

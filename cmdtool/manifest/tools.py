@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from pydantic import BaseModel
 
-from cmdtool.errors import BadValue, StartError
+from cmdtool.errors import BadValue, SandboxError, StartError
 from cmdtool.manifest.arguments import check_argument, check_schema, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
@@ -22,7 +22,7 @@ _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
     "PATH|IFS|ENV|BASH_ENV|HOME|NODE_OPTIONS|SHELLOPTS|BASHOPTS|PS4|CDPATH|GLOBIGNORE|(?:LD_|DYLD_|GIT_|PYTHON).*"
 )
-_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "output", "confirm")
+_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "output", "confirm", "sandbox")
 """The keys that can name an argument."""
 
 
@@ -112,6 +112,7 @@ class _Maker:
         self._check_script()
         self._check_texts()
         self._check_output()
+        self._check_sandbox()
         if (place := self._node.child("command")) and self._keys.command:
             self._holes.check_command(place, self._keys.command)
         progress = self._progress()
@@ -209,6 +210,38 @@ class _Maker:
         if confirm and place:
             self._holes.check_shown(place.child("message") or place, confirm.message)
 
+    def _check_sandbox(self) -> None:
+        place, sandbox = self._place("sandbox"), self._keys.sandbox
+        if place is None or sandbox is None:
+            return
+        if self._keys.keep_background:
+            hint = "take one of them out: what runs in a sandbox ends with it"
+            self._report.at(place, "`sandbox` and `keep_background` exclude each other", hint, on_key=True)
+        for key, entries in (("read", sandbox.read or ()), ("write", sandbox.write)):
+            node = place.child(key)
+            places = (node.items or (node,)) if node else ()
+            for where, entry in zip(places, entries, strict=False):
+                self._check_sandbox_path(where, entry)
+
+    def _check_sandbox_path(self, place: Node, entry: Template) -> None:
+        """A value in the middle of a path could lead out of its folder, so an argument is the whole of it."""
+        text = str(entry)
+        if not entry.holes:
+            if "$" in text:
+                self._report.at(place, "variables are not replaced here", "write `~/...` or the whole path")
+            elif not text:
+                self._report.at(place, "an empty text is not a path", "write a folder")
+        elif len(entry.parts) > 1:
+            hint = f"name the folder, or the argument alone: '{{{entry.holes[0]}}}'"
+            self._report.at(place, "a path of a sandbox cannot be filled in by halves", hint)
+        else:
+            self._holes.check_paths(place, entry)
+            argument = self._arguments.get(entry.holes[0])
+            items = argument and argument.property_schema.get("items")
+            if argument and not argument.is_path and not (isinstance(items, Mapping) and items.get("format") == "path"):
+                hint = "give the argument `format: path`"
+                self._report.at(place, f"`{entry.holes[0]}` is not known to be a path", hint)
+
     def _progress(self) -> Progress:
         """Return the tool's progress with its parser's rules."""
         place = self._node.child("progress")
@@ -254,8 +287,8 @@ class _Maker:
         try:
             find_program(tool)
         except StartError as exc:
-            place = self._node.child("command") or self._node.child("shell") or self._node
-            self._report.at(place, *_message_and_hint(exc))
+            key = "sandbox" if isinstance(exc, SandboxError) else "command" if tool.command else "shell"
+            self._report.at(self._place(key) or self._node, *_message_and_hint(exc))
         places = {**self._shared.counted, **self._holes.counted}
         for counted in tool.progress.counted_totals:
             try:
@@ -290,9 +323,10 @@ def resolve_at(
 
 
 def _merge(defaults: Defaults, keys: ToolKeys) -> dict[str, Any]:
-    """Return a tool's keys over the defaults; `env` and `annotations` are joined key by key."""
+    """Return a tool's keys over the defaults; `env`, `limits` and `annotations` are joined key by key."""
     merged = _given(defaults) | _given(keys)
     merged["env"] = {**defaults.env, **keys.env}
+    merged["limits"] = defaults.limits.model_copy(update=_given(keys.limits))
     merged["annotations"] = defaults.annotations.model_copy(update=_given(keys.annotations))
     return merged
 

@@ -34,6 +34,7 @@ _FORMS: Final = {
     "parsers": "a parser's name, a pattern, a list of rules or a mapping",
     "progress": "a parser's name, a pattern, a list of rules or a mapping",
     "pty": "`true`, `false` or a mapping",
+    "sandbox": "`true`, `false` or a mapping",
     "rules": "a pattern or a mapping",
 }
 """What a key or its entries take besides the one form that pydantic misses."""

@@ -5,6 +5,17 @@ process leads a session and a process group of its own, and all that is in them 
 """
 
 from cmdtool.process.child import Exit, Process
+from cmdtool.process.limits import Exceeded, watch
+from cmdtool.process.sandbox import require_sandbox
 from cmdtool.process.supervisor import LAST_GRACE, Supervisor, reset_signals
 
-__all__ = ["LAST_GRACE", "Exit", "Process", "Supervisor", "reset_signals"]
+__all__ = [
+    "LAST_GRACE",
+    "Exceeded",
+    "Exit",
+    "Process",
+    "Supervisor",
+    "require_sandbox",
+    "reset_signals",
+    "watch",
+]

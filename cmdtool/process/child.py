@@ -11,8 +11,10 @@ from typing import IO, Final
 
 import anyio
 
-from cmdtool.model import Stream, Terminal
+from cmdtool.argv import Invocation
+from cmdtool.model import Stream
 from cmdtool.pseudo_terminal import Responder
+from cmdtool.trees import machine
 from cmdtool.trees.entry import Entry, mark_of_run
 from cmdtool.trees.tree import Tree
 
@@ -35,18 +37,19 @@ class Process:
         self,
         popen: subprocess.Popen[bytes],
         outputs: Mapping[Stream, IO[bytes]],
-        terminal: Terminal | None,
+        invocation: Invocation,
         run_id: str,
         since: int,
     ) -> None:
+        terminal = invocation.terminal
         self._popen = popen
         self._outputs = outputs
         self._terminal = terminal
+        self._is_sandboxed = invocation.is_sandboxed
         for output in outputs.values():
             os.set_blocking(output.fileno(), False)
         self._responders = {stream: Responder() for stream in outputs}
-        self.farewell = (signal.SIGTERM, signal.SIGCONT, *([signal.SIGHUP] if terminal else []))
-        """The signals that ask it to end: also the one of a terminal that goes away, if it has one."""
+        self._farewell = (signal.SIGTERM, signal.SIGCONT, *([signal.SIGHUP] if terminal else []))
         self.session = popen.pid
         """The id of its session, of its process group, and its own."""
         self.run_id = run_id
@@ -134,3 +137,20 @@ class Process:
         This is for looking often: no environment is read, so on Linux half a millisecond for a hundred processes.
         """
         return self.tree.look(thorough=False)
+
+    def processes(self) -> list[Entry]:
+        """Return the processes that count for the run: its members and zombies, but not the two of its sandbox."""
+        entries = self.tree.look(thorough=False, zombies=True)
+        if self._is_sandboxed:
+            return [entry for entry in entries if self.session not in (entry.pid, entry.parent)]
+        return entries
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM and SIGCONT to all of the run, and under a terminal the signal of one that goes away, too."""
+        entries = self.tree.look()
+        if not self._is_sandboxed:
+            self.tree.send(entries, *self._farewell)
+            return
+        for entry in entries:
+            if entry.pid != self.session:  # with the sandbox all in it is killed; it ends by itself after the command
+                machine.send(entry, *self._farewell)

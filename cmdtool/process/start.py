@@ -1,4 +1,7 @@
-"""Starts a command: in a session of its own, on pipes or on terminals, with nothing inherited but what it is given."""
+"""Starts a command: in a session of its own, on pipes or on terminals, with nothing inherited but what it is given.
+
+A command with limits, or on terminals, is what `launch` becomes; others are started as they are.
+"""
 
 import marshal
 import os
@@ -6,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import IO, TypeAlias
@@ -16,6 +19,7 @@ from cmdtool.errors import StartError
 from cmdtool.model import STREAMS, Stream, Terminal
 from cmdtool.process import launch
 from cmdtool.process.child import Process
+from cmdtool.process.limits import Rlimit, rlimits
 from cmdtool.pseudo_terminal import open_terminal
 from cmdtool.trees import machine
 from cmdtool.trees.entry import RUN_ID, mark_of_run
@@ -38,11 +42,15 @@ def start_process(invocation: Invocation, run_id: str) -> Process:
         with _standard_input(invocation.stdin) as stdin, machine.marking(mark_of_run(run_id)):
             if invocation.terminal:
                 popen, outputs = _start_on_terminals(invocation, stdin, invocation.terminal)
+            elif invocation.limits:
+                popen, outputs = _launch(invocation, stdin, subprocess.PIPE, subprocess.PIPE), {}
             else:
-                popen, outputs = _start_on_pipes(invocation, stdin)
+                popen, outputs = _start_on_pipes(invocation, stdin), {}
     except OSError as exc:
         raise StartError(_why_not_started(invocation, exc)) from exc
-    return Process(popen, outputs, invocation.terminal, run_id, since)
+    if popen.stdout and popen.stderr:
+        outputs = {"stdout": popen.stdout, "stderr": popen.stderr}
+    return Process(popen, outputs, invocation, run_id, since)
 
 
 @contextmanager
@@ -57,8 +65,8 @@ def _standard_input(text: bytes) -> Iterator[int | IO[bytes]]:
         yield file
 
 
-def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Started:
-    popen = subprocess.Popen(
+def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         invocation.argv,
         executable=invocation.program,
         cwd=invocation.cwd,
@@ -68,16 +76,10 @@ def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> Started:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    assert popen.stdout is not None
-    assert popen.stderr is not None
-    return popen, {"stdout": popen.stdout, "stderr": popen.stderr}
 
 
 def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal: Terminal) -> Started:
-    """Start a command with a pseudo-terminal for each stream, so that they stay apart; one is its controlling one.
-
-    What starts is `launch`, in this process's own environment; it becomes the command.
-    """
+    """Start a command with a pseudo-terminal for each stream, so that they stay apart; one is its controlling one."""
     with ExitStack() as on_error, ExitStack() as always:
         outputs: dict[Stream, IO[bytes]] = {}
         ends: dict[Stream, IO[bytes]] = {}
@@ -85,21 +87,44 @@ def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal
             ours, theirs = open_terminal(terminal.columns, terminal.rows)
             outputs[stream] = on_error.enter_context(open(ours, "rb", buffering=0))
             ends[stream] = always.enter_context(open(theirs, "wb", buffering=0))
-        channel, launched = map(always.enter_context, socket.socketpair())
-        descriptors = {"stdout": 1, "stderr": 2}[terminal.controlling], launched.fileno()
+        controlling = {"stdout": 1, "stderr": 2}[terminal.controlling]
+        popen = _launch(invocation, stdin, ends["stdout"], ends["stderr"], controlling)
+        on_error.pop_all()
+    return popen, outputs
+
+
+def _launch(
+    invocation: Invocation,
+    stdin: int | IO[bytes],
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+    *controlling: int,
+) -> subprocess.Popen[bytes]:
+    """Start `launch`, in this process's own environment, and wait until it has become the command.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    channel, launched = socket.socketpair()
+    with channel, launched:
+        descriptors = launched.fileno(), *controlling
         popen = subprocess.Popen(
             [sys.executable, "-I", "-S", launch.__file__, *map(str, descriptors)],
             cwd=invocation.cwd,
             stdin=stdin,
-            stdout=ends["stdout"],
-            stderr=ends["stderr"],
+            stdout=stdout,
+            stderr=stderr,
             pass_fds=[launched.fileno()],
             start_new_session=True,
         )
         launched.close()
-        _become(popen, channel, invocation)
-        on_error.pop_all()
-    return popen, outputs
+        try:
+            _become(popen, channel, invocation)
+        except OSError:
+            for output in filter(None, (popen.stdout, popen.stderr)):
+                output.close()
+            raise
+    return popen
 
 
 def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: Invocation) -> None:
@@ -109,7 +134,8 @@ def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: 
         OSError: the kernel refused.
     """
     env = {os.fsencode(name): os.fsencode(text) for name, text in invocation.env.items()}
-    request = (os.fsencode(invocation.program), [*map(os.fsencode, invocation.argv)], env)
+    limits: Iterable[Rlimit] = rlimits(invocation.limits) if invocation.limits else ()
+    request = (os.fsencode(invocation.program), [*map(os.fsencode, invocation.argv)], env, [*limits])
     number = b""
     with suppress(ConnectionError):  # it was killed already: that is then how the command has ended
         channel.sendall(marshal.dumps(request))

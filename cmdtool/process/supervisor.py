@@ -163,7 +163,7 @@ class Supervisor:
 
     async def _end_tree(self, process: Process, grace: float) -> None:
         tree = process.tree
-        tree.send(tree.look(), *process.farewell)
+        process.ask_to_end()
         with self._grace_period(grace):
             pause = 0.001
             while tree.is_alive() or self._is_left(process, thorough=True):

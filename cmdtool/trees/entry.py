@@ -21,7 +21,9 @@ class Entry(NamedTuple):
     is_alive: bool
     """Whether it still runs; zombies do not."""
     cpu: float
-    """Seconds of CPU time: its own, and of the children it has waited for."""
+    """Seconds of CPU time of its own."""
+    waited_cpu: float
+    """Seconds of CPU time of the children it has waited for, and of those that these have waited for."""
     memory: int
     """Bytes of resident memory."""
 

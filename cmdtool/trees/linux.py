@@ -50,9 +50,21 @@ def read_entry(pid: int) -> Entry | None:
         session,
         started=int(fields[19]),
         is_alive=is_alive,
-        cpu=sum(map(int, fields[11:15])) / _TICKS,
+        cpu=sum(map(int, fields[11:13])) / _TICKS,
+        waited_cpu=sum(map(int, fields[13:15])) / _TICKS,
         memory=int(fields[21]) * _PAGE,
     )
+
+
+def proportional_memory(pid: int) -> int | None:
+    """Return the bytes of resident memory of a process, what it shares divided by those who share it; None if hidden.
+
+    The kernel looks at every page for it.
+    """
+    for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 @contextmanager

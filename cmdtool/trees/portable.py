@@ -31,14 +31,18 @@ def read_entry(pid: int) -> Entry | None:
         with process.oneshot():
             parent, status, started = process.ppid(), process.status(), process.create_time()
             group, session = os.getpgid(pid), os.getsid(pid)
-            cpu, memory = 0.0, 0
+            cpu, waited_cpu, memory = 0.0, 0.0, 0
             with suppress(psutil.AccessDenied, psutil.ZombieProcess):
                 times = process.cpu_times()
-                cpu, memory = sum(times[:4]), process.memory_info().rss
+                cpu, waited_cpu, memory = sum(times[:2]), sum(times[2:4]), process.memory_info().rss
     except (psutil.Error, OSError):
         return None
     is_alive = status != psutil.STATUS_ZOMBIE
-    return Entry(pid, parent, group, session, int(started * _MICROSECONDS), is_alive, cpu, memory)
+    return Entry(pid, parent, group, session, int(started * _MICROSECONDS), is_alive, cpu, waited_cpu, memory)
+
+
+def proportional_memory(pid: int) -> int | None:
+    return None
 
 
 @contextmanager

@@ -48,8 +48,10 @@ class Tree:
         """Take in processes that nothing in themselves shows to belong."""
         self._known |= {entry.pid: entry.started for entry in entries}
 
-    def look(self, *, thorough: bool = True, on_sight: signal.Signals | None = None) -> list[Entry]:
-        """Return the processes that run now.
+    def look(
+        self, *, thorough: bool = True, zombies: bool = False, on_sight: signal.Signals | None = None
+    ) -> list[Entry]:
+        """Return the processes that run now, and `zombies`, which nobody has waited for yet, if asked.
 
         Unless the look is `thorough`, the environments of processes are not read, which is what takes most of the time.
         The signal `on_sight` is sent to each as soon as it is seen to belong: one that forks and exits all the time has
@@ -88,7 +90,7 @@ class Tree:
         self._known = {entry.pid: entry.started for entry in found.values()}
         self._sessions = seen_sessions - others_sessions
         self._groups = seen_groups - others_groups
-        return [entry for entry in found.values() if entry.is_alive]
+        return [entry for entry in found.values() if zombies or entry.is_alive]
 
     def is_alive(self) -> bool:
         """Return whether any of those known still runs; a look tells whether there are others."""
