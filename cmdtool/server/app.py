@@ -18,9 +18,11 @@ from cmdtool.model import Manifest
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import RunResult, prepare, run_call
+from cmdtool.server.callers import may_use
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
+from cmdtool.text import clean_line
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +55,18 @@ class App:
             on_call_tool=self.call_tool,
         )
         server.middleware.append(_keep_errors_here)
+        server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, self.note_cancel)
         return server
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        """List all tools in manifest order."""
-        tools = [list_tool(tool, ctx.protocol_version) for tool in self._manifest.tools.values()]
-        return types.ListToolsResult(tools=tools)
+        """List the tools that the caller may use, in manifest order."""
+        tools = [tool for tool in self._manifest.tools.values() if may_use(ctx, tool.name)]
+        return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
         tool = self._manifest.tools.get(params.name)
-        if tool is None:
+        if tool is None or not may_use(ctx, tool.name):
             raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {params.name[:128]}")
         try:
             call = prepare(tool, params.arguments or {}, self._resolve)
@@ -88,6 +91,11 @@ class App:
                 reporter.finish(success=result.success)
         logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
         return call_result(result)
+
+    async def note_cancel(self, ctx: Context, params: types.CancelledNotificationParams) -> None:
+        """Log why a client cancels; the SDK does the rest."""
+        what = f"request {params.request_id}: {params.reason or 'no reason given'}"
+        logger.info("a client cancels %s", clean_line(what))
 
 
 def _say_place(reporter: Reporter | None, ahead: int) -> None:

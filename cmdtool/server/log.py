@@ -19,8 +19,11 @@ class StderrLog:
         self._waiting: Queue[Any] = Queue(_MOST_WAITING)
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
-        logging.basicConfig(level=logging.INFO, handlers=[_DroppingHandler(self._waiting)])
-        logging.getLogger("mcp").setLevel(logging.WARNING)
+        dropping = _DroppingHandler(self._waiting)
+        dropping.setFormatter(logging.Formatter())  # else `basicConfig` gives it one, and level and name come twice
+        logging.basicConfig(level=logging.INFO, handlers=[dropping])
+        for chatty in ("mcp", "uvicorn"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         QueueListener(self._waiting, handler).start()
 
     def flush(self) -> None:

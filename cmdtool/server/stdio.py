@@ -1,11 +1,10 @@
 """Serves one client over standard input and output, and sees to it that nothing outlives the connection."""
 
 import logging
-import os
 import signal
-import threading
-from collections.abc import AsyncIterable
-from typing import Any, Final, NoReturn
+from collections.abc import AsyncIterable, Callable
+from functools import partial
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
@@ -13,13 +12,11 @@ from mcp.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
 
-from cmdtool.process import LAST_GRACE, Supervisor
+from cmdtool.process import Supervisor
+from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
 
 logger = logging.getLogger(__name__)
-
-PATIENCE: Final = LAST_GRACE + 0.7
-"""Seconds from the end of the connection to the end of the process, even if the client reads no last answer."""
 
 Message = SessionMessage | Exception
 
@@ -32,11 +29,18 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLo
     """
     async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as tasks:
         relayed, messages = anyio.create_memory_object_stream[Message]()
-        ending = _Ending(supervisor, log)
-        tasks.start_soon(ending.watch_signals)
-        tasks.start_soon(ending.watch_input, incoming, relayed)
+        ending = Ending(supervisor, log)
+        serving = anyio.CancelScope()
+
+        def end() -> None:
+            ending.begin()
+            serving.cancel()
+
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        tasks.start_soon(partial(ending.watch_signals, *numbers, on_first=end))
+        tasks.start_soon(_watch_input, incoming, relayed, ending.begin)
         try:
-            with ending.serving:
+            with serving:
                 await server.run(messages, outgoing, server.create_initialization_options())
         except Exception:
             logger.exception("the server failed; please report this")
@@ -45,51 +49,15 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLo
             ending.leave()
 
 
-class _Ending:
-    """The end of the server, however it comes: `LAST_GRACE` for the commands, then the process is gone."""
-
-    def __init__(self, supervisor: Supervisor, log: StderrLog) -> None:
-        self.serving = anyio.CancelScope()
-        self.status = 0
-        self._supervisor = supervisor
-        self._log = log
-
-    async def watch_signals(self) -> None:
-        """The first signal ends the commands and the server; a second one kills at once."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for number in signals:
-                if self.status:
-                    self._kill()
-                self.status = 128 + number
-                self._begin()
-                logger.info("ending on %s", number.name)
-                self.serving.cancel()
-
-    async def watch_input(self, incoming: AsyncIterable[Message], relayed: MemoryObjectSendStream[Message]) -> None:
-        """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
-        try:
-            async for message in incoming:
-                if isinstance(message, Exception):
-                    logger.warning("a line that is no JSON-RPC message was passed over")
-                await relayed.send(message)
-        finally:
-            self._begin()
-            relayed.close()
-
-    def _begin(self) -> None:
-        self._supervisor.hurry()
-        # A thread, so that neither a blocked client nor a busy event loop can hold it up.
-        deadline = threading.Timer(PATIENCE, self._kill)
-        deadline.daemon = True
-        deadline.start()
-
-    def _kill(self) -> None:
-        try:
-            self._supervisor.kill_all()
-        finally:
-            self.leave()
-
-    def leave(self) -> NoReturn:
-        """End the process without waiting for anything but the log, and for that not long."""
-        self._log.flush()
-        os._exit(self.status)
+async def _watch_input(
+    incoming: AsyncIterable[Message], relayed: MemoryObjectSendStream[Message], on_end: Callable[[], None]
+) -> None:
+    """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
+    try:
+        async for message in incoming:
+            if isinstance(message, Exception):
+                logger.warning("a line that is no JSON-RPC message was passed over")
+            await relayed.send(message)
+    finally:
+        on_end()
+        relayed.close()
