@@ -40,7 +40,7 @@ def serve(paths: Sequence[Path], http: HttpOptions | None = None) -> int:
     supervisor = Supervisor()
     server = App(manifest, host, supervisor).server()
     if site:
-        logger.info("serving %s on %s", ", ".join(manifest.tools), site.url)
+        logger.info("tools: %s", ", ".join(manifest.tools))
         anyio.run(serve_http, server, supervisor, log, site)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():

@@ -7,8 +7,8 @@ from typing import Any, Final
 import anyio
 from mcp import types
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_METHOD_HEADER
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MOST_REQUESTS: Final = 500
 """Requests served at once, open streams among them; a server that takes more runs out of descriptors."""
 
+CALL: Final = "tools/call"
 ENDING: Final = "the server is ending and takes no more calls"
 
 
@@ -35,7 +36,7 @@ class Drain:
 
     async def watch_calls(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """The SDK's middleware that counts the calls."""
-        if ctx.method != "tools/call":
+        if ctx.method != CALL:
             return await call_next(ctx)
         if self.begun.is_set():
             raise MCPError(code=types.INTERNAL_ERROR, message=ENDING)
@@ -46,7 +47,8 @@ class Drain:
 class Guarded:
     """An ASGI application whose requests are counted, bounded, and ended in an orderly way by `Tally.cancel`.
 
-    While the server ends, only a session that there is may go on: it may have a call to cancel.
+    While the server ends, a new call is told so in the way that load balancers understand, too. All else is still
+    answered: a client with a call under way may want to cancel it, or list the tools to check its result.
     """
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:
@@ -54,7 +56,7 @@ class Guarded:
         self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._drain.begun.is_set() and MCP_SESSION_ID_HEADER not in Headers(scope=scope):
+        if self._drain.begun.is_set() and Headers(scope=scope).get(MCP_METHOD_HEADER) == CALL:
             return await _unavailable(ENDING)(scope, receive, send)
         if self._drain.requests.count >= MOST_REQUESTS:
             return await _unavailable("too many requests at once")(scope, receive, send)

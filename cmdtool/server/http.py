@@ -2,8 +2,8 @@
 
 import logging
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -114,7 +114,14 @@ def make_app(server: Server[Any], site: Site, drain: Drain) -> Starlette:
         middleware.append(Middleware(AuthContextMiddleware))
         routes += _metadata(site.access, metadata_url)
     routes.append(Route("/mcp", endpoint))
-    return Starlette(routes=routes, middleware=middleware, lifespan=lambda _: manager.run())
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with manager.run():
+            logger.info("serving on %s", site.url)
+            yield
+
+    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
 async def _end(drain: Drain, ending: Ending, web: "_Web", patience: float) -> None:

@@ -1,6 +1,7 @@
 """Where a server listens over HTTP, and for whom: all that can be wrong with it is found before it serves."""
 
 import ipaddress
+import os
 import re
 import socket
 import ssl
@@ -128,4 +129,5 @@ def _listen(family: socket.AddressFamily, place: Any, address: str) -> socket.so
     try:
         return socket.create_server(place, family=family, backlog=_BACKLOG)
     except OSError as exc:
-        raise CmdtoolError(f"`--http {address}`: cannot listen: {(exc.strerror or str(exc)).lower()}") from exc
+        # Python adds the address to `strerror` here.
+        raise CmdtoolError(f"`--http {address}`: cannot listen: {os.strerror(exc.errno or 0).lower()}") from exc
