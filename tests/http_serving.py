@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,11 @@ class HttpServer:
         self._said.set()
 
     def end(self) -> None:
-        """Kill it, and with it what it runs."""
-        if self.process.poll() is None:
+        """End it with what it runs: the second signal kills, but two at once are one."""
+        while self.process.poll() is None:
             self.process.terminate()
-            self.process.terminate()
-        self.process.wait(20)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.5)
         self._reader.join(20)
 
     @asynccontextmanager
@@ -82,6 +82,11 @@ def request(method: str, params: dict[str, Any] | None = None) -> dict[str, Any]
     prefix = "io.modelcontextprotocol/"
     meta = {f"{prefix}protocolVersion": MODERN, f"{prefix}clientCapabilities": {}, "progressToken": "p"}
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**(params or {}), "_meta": meta}}
+
+
+def legacy_request(number: int, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return a request of an older revision."""
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params or {}}
 
 
 def headers_for(

@@ -28,8 +28,8 @@ def serve(paths: Sequence[Path], http: HttpOptions | None = None) -> int:
         CmdtoolError: the manifest or the options cannot be used.
     """
     manifest = read_manifest(paths)
-    site = open_site(http) if http else None
     log = StderrLog()
+    site = open_site(http) if http else None
     host = LocalHost()
     for tool in manifest.tools.values():
         try:

@@ -41,7 +41,6 @@ _SAYABLE: Final = (
     "a SHA-256 is 64 hexadecimal digits in small letters",
     "give the token or its SHA-256, one of them",
     "unknown key",
-    "`tokens` cannot be a name",
 )
 """What may be said of a token, for it shows nothing of it."""
 
@@ -138,7 +137,7 @@ def read_auth(path: Path) -> AuthFile:
     if mode & _OTHERS:
         raise CmdtoolError(f"{path}: others can read or change it (mode {mode & 0o777:04o})\nhint: chmod 600 {path}")
     try:
-        keys = load_keys(AuthFile, str(path), text, "`tokens:` or `oauth:`")
+        keys = load_keys(AuthFile, str(path), text or "{}", "`tokens:` or `oauth:`")
     except ManifestError as exc:
         raise ManifestError([_without_secrets(problem) for problem in exc.problems]) from None
     if not keys.tokens and not keys.oauth:
@@ -152,7 +151,7 @@ def _without_secrets(problem: Problem) -> Problem:
     is_said = problem.message.startswith(_SAYABLE) or _TOOLS_KEY.search(problem.key)
     if not problem.key.startswith("tokens.") or is_said:
         return shown
-    return replace(shown, message="this cannot be a token", hint=f"write it in quotes; {_NEW_TOKEN}")
+    return replace(shown, message="not a name and its token", hint=f"write it in quotes; {_NEW_TOKEN}")
 
 
 # --- verifying -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Where a server listens over HTTP, and for whom: all that can be wrong with it is found before it serves."""
 
 import ipaddress
+import logging
 import os
 import re
 import socket
@@ -12,6 +13,8 @@ from typing import Any, Final
 
 from cmdtool.errors import CmdtoolError
 from cmdtool.server.auth import Access, make_access, read_auth
+
+logger = logging.getLogger(__name__)
 
 _ADDRESS: Final = re.compile(r"(?:(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/\[\]]+)):)?(\d{1,5})", re.ASCII)
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?", re.ASCII)
@@ -68,6 +71,8 @@ def open_site(options: HttpOptions) -> Site:
         )
     access = make_access(read_auth(options.auth)) if options.auth else None
     tls = _tls(options.tls_cert, options.tls_key) if options.tls_cert else None
+    if access and not tls and not address.is_loopback:
+        logger.warning("tokens travel unencrypted: give `--tls-cert`, or put a proxy in front that speaks TLS")
     names = [*_LOCAL, *_own_names(host, address)]
     foreign = [_checked(_ORIGIN, origin, "allow-origin", "https://example.org") for origin in options.allow_origins]
     listener = _listen(family, place, options.address)
