@@ -5,6 +5,7 @@ through `Resolve`. `within` is checked before the command starts, so whoever can
 it: the barrier against that is a sandbox.
 """
 
+import glob
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,6 +67,15 @@ class Invocation:
     """What standard output and error are; pipes without one."""
 
 
+@dataclass(frozen=True, slots=True)
+class FilePattern:
+    """Where files lie that a command makes: an absolute path, as `glob` reads it, with values taken literally."""
+
+    pattern: str
+    within: tuple[str, ...]
+    """Folders that the files must lie in; anywhere if there are none."""
+
+
 def build_invocation(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Invocation:
     """Return what runs `tool` with `arguments`.
 
@@ -96,6 +106,26 @@ def build_count(tool: Tool, counted: Counted, arguments: Mapping[str, JSONValue]
         ArgumentError, StartError: as `build_invocation`.
     """
     return _invocation(tool, counted, arguments, _values(tool, arguments), resolve)
+
+
+def file_patterns(
+    tool: Tool, arguments: Mapping[str, JSONValue], cwd: str, resolve: Resolve
+) -> tuple[FilePattern, ...]:
+    """Return where the files of `output.files` lie: one pattern an item of an array, none where a value is not given.
+
+    A file lies within the folders of an argument in its path, as the argument itself does.
+    """
+    values = _values(tool, arguments)
+    patterns = []
+    for template in tool.output.files:
+        starts_at_home = str(template.parts[0]).startswith("~/") and not isinstance(template.parts[0], Hole)
+        folders = [folder for name in template.holes for folder in tool.arguments[name].within]
+        within = tuple(_locate(tool, folder, resolve) for folder in folders)
+        for bound in _bindings(template.holes, values):
+            path = template.fill({name: glob.escape(_one(bound[name])) for name in template.holes})
+            whole = _locate(tool, path, resolve) if starts_at_home else posixpath.join(glob.escape(cwd), path)
+            patterns.append(FilePattern(whole, within))
+    return tuple(dict.fromkeys(patterns))
 
 
 def find_program(tool: Tool, resolve: Resolve, runs: Tool | Counted | None = None) -> str:

@@ -171,11 +171,14 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where, and stop.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Start without asking, where the tool asks first.", show_default=False)
+    ] = False,
 ) -> None:
     """Run a tool at the terminal with a live bar; or any command: cmdtool run -- COMMAND ..."""
     from cmdtool.commands.run import Options, run_command, run_tool
 
-    options = Options(as_json=as_json, dry_run=dry_run)
+    options = Options(as_json=as_json, dry_run=dry_run, yes=yes)
     command = ctx.meta.get("command")
     if command is None:
         if tool is None:

@@ -343,14 +343,54 @@ def _terminal(value: object) -> object:
     return value
 
 
+TEXT_LIMIT: Final = 64 * 1024
+"""Bytes of output in a result that is text for the model, unless the manifest says otherwise."""
+
+DATA_LIMIT: Final = 1024 * 1024
+"""The same where the result is data: JSON that was cut cannot be read."""
+
+
+def _output(value: object) -> object:
+    return {"format": value} if isinstance(value, str) else value
+
+
 class Output(Model):
-    """What of a command's output the result holds; `limit` is in bytes, for both streams together."""
+    """What of a command's output the result holds, in which form, and which files it made."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"schema", "spool", "files"})
+    planned: ClassVar[frozenset[str]] = frozenset({"spool"})
 
-    format: Literal["text"] = "text"
+    format: Literal["text", "json", "lines"] = "text"
     stream: Literal["both", "stdout", "stderr"] = "both"
-    limit: Size = 64 * 1024
+    bytes_at_most: Annotated[Size | None, Field(alias="limit")] = None
+    data_schema: Annotated[
+        dict[str, JSONValue] | None, Field(alias="schema", description="JSON Schema of the result, or of one line.")
+    ] = None
+    files: Annotated[tuple[TemplateText, ...], BeforeValidator(_one_or_more), _OrOne()] = ()
+
+    @property
+    def limit(self) -> int:
+        """The most bytes of output in a result, both streams together."""
+        return self.bytes_at_most or (TEXT_LIMIT if self.format == "text" else DATA_LIMIT)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that the result of a success holds; data is read from one of them."""
+        if self.stream == "both":
+            return STREAMS if self.format == "text" else ("stdout",)
+        return (self.stream,)
+
+
+def _confirm(value: object) -> object:
+    return {"message": value} if isinstance(value, str) else value
+
+
+class Confirm(Model):
+    """What the person is asked before a call starts."""
+
+    message: TemplateText
+    otherwise: Annotated[
+        Literal["refuse", "allow"], Field(description="What happens where the client cannot ask anybody.")
+    ] = "refuse"
 
 
 class Annotations(Model):
@@ -374,9 +414,7 @@ class Icon(Model):
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
-    planned: ClassVar[frozenset[str]] = frozenset(
-        {"task", "limits", "sandbox", "confirm", "env_file", "keep_background", "ask"}
-    )
+    planned: ClassVar[frozenset[str]] = frozenset({"task", "limits", "sandbox", "env_file", "keep_background"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -396,7 +434,9 @@ class Defaults(Model):
     ] = (0,)
     concurrency: Positive | None = None
     progress: ProgressForm = ProgressSpec()
-    output: Output = Output()
+    output: Annotated[Output, BeforeValidator(_output), _OrText()] = Output()
+    confirm: Annotated[Confirm | None, BeforeValidator(_confirm), _OrText()] = None
+    ask: Annotated[StrictBool, Field(description="Ask the person for required arguments that are missing.")] = False
     annotations: Annotations = Annotations()
     icons: tuple[Icon, ...] = ()
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 import anyio
 
-from cmdtool.argv import Invocation, Resolve, argument_texts, build_count, build_invocation
+from cmdtool.argv import FilePattern, Invocation, Resolve, argument_texts, build_count, build_invocation, file_patterns
 from cmdtool.detect import NOTHING_KNOWN, Known
 from cmdtool.errors import StartError
 from cmdtool.library import known_programs
@@ -19,6 +19,7 @@ from cmdtool.readings import Reading
 from cmdtool.reporter import Reporter
 from cmdtool.scanner import QUIET, Scanner
 from cmdtool.schema import check_arguments
+from cmdtool.text import clean, clean_line
 from cmdtool.values import first_number
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,9 @@ DRAIN: Final = 2.0
 
 EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
+
+_LONGEST_VALUE: Final = 1000
+"""Characters of an argument's value in a question."""
 
 _MOMENT: Final = 0.05
 _NOTHING: Final = Excerpt(b"", 0, b"")
@@ -48,6 +52,17 @@ class Call:
     """The commands that count a total while the call runs."""
     known: Known = NOTHING_KNOWN
     """What `auto` may know of the programs that run."""
+    files: tuple[FilePattern, ...] = ()
+    """Where the files lie that the command makes and the result holds."""
+
+    @property
+    def question(self) -> str | None:
+        """What the person is asked before the call starts, None if nothing; fit to be shown."""
+        if self.tool.confirm is None:
+            return None
+        message = self.tool.confirm.message
+        given = {name: clean_line(text, _LONGEST_VALUE) for name, text in self.texts.items()}
+        return clean(message.fill({name: given.get(name, "(not given)") for name in message.holes}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +94,7 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
 
     Raises:
         ArgumentError: the arguments do not fit the tool.
+        MissingArgumentsError: they do, but required ones are missing.
         StartError: a program was not found.
     """
     checked = check_arguments(tool, arguments)
@@ -90,7 +106,8 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
         except StartError as exc:
             logger.warning("%s: no total: %s", tool.name, exc)
     known = known_programs(invocation.argv) if tool.progress.detects else NOTHING_KNOWN
-    return Call(tool, invocation, argument_texts(tool, checked), tuple(counts), known)
+    files = file_patterns(tool, checked, invocation.cwd, resolve)
+    return Call(tool, invocation, argument_texts(tool, checked), tuple(counts), known, files)
 
 
 async def run_call(
@@ -187,7 +204,7 @@ class _Intake:
 
     def excerpts(self, *, failed: bool) -> list[Excerpt]:
         """Return standard output and error within the limit; after a failure both, whatever the tool keeps."""
-        kept = STREAMS if failed or self._output.stream == "both" else (self._output.stream,)
+        kept = STREAMS if failed else self._output.streams
         cut = dict(zip(kept, share_limit([self._captures[stream] for stream in kept], self._output.limit), strict=True))
         return [cut.get(stream, _NOTHING) for stream in STREAMS]
 

@@ -44,6 +44,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Rules": model.Rule,
     "Counted totals": model.Counted,
     "`output`": model.Output,
+    "`confirm`": model.Confirm,
     "`pty`": model.Terminal,
     "`annotations`": model.Annotations,
     "`icons`": model.Icon,

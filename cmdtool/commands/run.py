@@ -46,13 +46,15 @@ class Options:
 
     as_json: bool = False
     dry_run: bool = False
+    yes: bool = False
+    """Whether what a tool asks first is answered with yes."""
 
 
 def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Options) -> int:
     """Run a tool of the manifest with `name=value` words; return the exit status.
 
     Raises:
-        CmdtoolError: the manifest, the tool's name or an argument is wrong.
+        CmdtoolError: the manifest, the tool's name or an argument is wrong, or the person did not confirm.
     """
     tool = find_tool(read_manifest(paths).tools, name, f"a command is run by `cmdtool run -- {name}`")
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
@@ -147,11 +149,29 @@ def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> in
     if options.dry_run:
         _show_call(call, options)
         return 0
+    if call.question and not options.yes:
+        _confirm(tool, call.question)
     result, interrupted = anyio.run(run_interruptibly, partial(_run_with_bar, call, options))
     if interrupted is not None:
         return interrupted
     assert result is not None
     return _finish(tool, result, options)
+
+
+def _confirm(tool: Tool, question: str) -> None:
+    """Ask at the terminal whether the call may start.
+
+    Raises:
+        ArgumentError: the answer is no, or there is nobody to ask.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if tool.confirm and tool.confirm.otherwise == "allow":
+            return
+        raise ArgumentError(f"not confirmed, and this is no terminal to ask at: {question}\nhint: `--yes` says yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ArgumentError("not confirmed: nothing was started")
 
 
 def _finish(tool: Tool, result: RunResult, options: Options) -> int:

@@ -60,7 +60,7 @@ def complete_argument(argument: Argument) -> Argument:
 def check_argument(node: Node, argument: Argument, report: Report) -> None:
     """Report what is wrong with the schema of an argument: `node` as written, `argument` completed."""
     checker = _Checker(report)
-    checker.check_keys(node)
+    checker.check_keys(node, known_keys(Argument))
     if not checker.is_sound:
         return
     checker.check_values(node, argument)
@@ -69,6 +69,11 @@ def check_argument(node: Node, argument: Argument, report: Report) -> None:
         for key in ("within", "must_exist"):
             if place := node.child(key):
                 report.at(place, f"`{key}` is for paths only", "add `format: path`", on_key=True)
+
+
+def check_schema(node: Node, report: Report) -> None:
+    """Report what is wrong with a JSON Schema that holds nothing of cmdtool's own."""
+    _Checker(report).check_keys(node, [])
 
 
 class _Checker:
@@ -80,10 +85,14 @@ class _Checker:
         self._report.at(node, message, hint, on_key=on_key)
         self.is_sound = False
 
-    def check_keys(self, node: Node) -> None:
-        """Check keys and their values against what JSON Schema allows, here and in the schemas below."""
+    def check_keys(self, node: Node, own: list[str]) -> None:
+        """Check keys and their values against what JSON Schema allows, here and in the schemas below.
+
+        Args:
+            own: keys of cmdtool's that may stand here besides.
+        """
         for schema in _schemas(node):
-            self._check_known(schema, known_keys(Argument) if schema is node else [])
+            self._check_known(schema, own if schema is node else [])
             if pattern := schema.child("pattern"):
                 self._check_pattern(pattern)
         seen = set()
@@ -99,7 +108,7 @@ class _Checker:
                 self._say(value, f"`{name}` is not available in this version", "take it out", on_key=True)
             elif name.startswith("$") and name != "$comment":
                 hint = "a schema is repeated with a YAML anchor: `&name` and `*name`"
-                self._say(value, f"`{name}` has no meaning in an argument", hint, on_key=True)
+                self._say(value, f"`{name}` has no meaning here", hint, on_key=True)
             elif name not in _KEYWORDS and name not in own and not name.startswith("x-"):
                 if name in known_keys(Argument):
                     self._say(value, f"`{name}` belongs to the argument itself", "", on_key=True)

@@ -40,6 +40,17 @@ class Holes:
             if is_array(self.arguments[name]):
                 self._at_hole(node, name, f"the array `{name}` cannot be filled in here", "give it to the command")
 
+    def check_shown(self, node: Node, template: Template) -> None:
+        """Check text that a person reads: an array can stand in it."""
+        self._known(node, template)
+
+    def check_repeated(self, node: Node, template: Template) -> None:
+        """Check text that is repeated for each item of an array in it."""
+        arrays = [name for name in self._known(node, template) if is_array(self.arguments[name])]
+        if len(arrays) > 1:
+            named = " and ".join(f"`{name}`" for name in arrays)
+            self._at_hole(node, arrays[1], f"two arrays in one element: {named}", "use one element for each")
+
     def check_command(self, node: Node, command: Sequence[Element]) -> None:
         """Check a command line, as text or as a list."""
         if isinstance(node.value, str):
@@ -136,10 +147,7 @@ class Holes:
 
     def _check_element(self, node: Node, element: Element) -> None:
         if isinstance(element, Template):
-            arrays = [name for name in self._known(node, element) if is_array(self.arguments[name])]
-            if len(arrays) > 1:
-                named = " and ".join(f"`{name}`" for name in arrays)
-                self._at_hole(node, arrays[1], f"two arrays in one element: {named}", "use one element for each")
+            self.check_repeated(node, element)
         elif isinstance(element, Group):
             for place, inner in zip(node.items, element.root, strict=True):
                 self._check_element(place, inner)

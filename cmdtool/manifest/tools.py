@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from cmdtool.errors import BadValue, StartError
-from cmdtool.manifest.arguments import check_argument, complete_argument
+from cmdtool.manifest.arguments import check_argument, check_schema, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
 from cmdtool.manifest.parsers import Parsers, as_progress
@@ -21,7 +21,7 @@ _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
     "PATH|IFS|ENV|BASH_ENV|HOME|NODE_OPTIONS|SHELLOPTS|BASHOPTS|PS4|CDPATH|GLOBIGNORE|(?:LD_|DYLD_|GIT_|PYTHON).*"
 )
-_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress")
+_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "output", "confirm")
 """The keys that can name an argument."""
 
 
@@ -104,6 +104,7 @@ class _Maker:
         self._check_arguments()
         self._check_script()
         self._check_texts()
+        self._check_output()
         if (place := self._node.child("command")) and self._keys.command:
             self._holes.check_command(place, self._keys.command)
         progress = self._progress()
@@ -177,6 +178,23 @@ class _Maker:
             if template.holes and _RESERVED.fullmatch(name):
                 hint = "it could make the command run something else; give the value to the command"
                 self._report.at(place, f"`{name}` cannot be set from an argument", hint)
+
+    def _check_output(self) -> None:
+        """Check what the result holds, and what is asked before there is one."""
+        output, place = self._keys.output, self._place("output")
+        if place and (schema := place.child("schema")):
+            check_schema(schema, self._report)
+            if output.format == "text" and not place.is_damaged:
+                message = "`schema` is for results that are data"
+                self._report.at(schema, message, "write `format: json`, or `format: lines`", on_key=True)
+        if place and (files := place.child("files")):
+            places = files.items or (files,)
+            if len(places) == len(output.files):
+                for node, template in zip(places, output.files, strict=True):
+                    self._holes.check_repeated(node, template)
+        confirm, place = self._keys.confirm, self._place("confirm")
+        if confirm and place:
+            self._holes.check_shown(place.child("message") or place, confirm.message)
 
     def _progress(self) -> Progress:
         """Return the tool's progress with its parser's rules."""
