@@ -3,6 +3,7 @@
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from bench.discover import CALLS, measure
+from bench.discover import MANIFEST as FIFTY
 from tests.http_serving import ACCEPT, HttpServer, headers_for, http_server, request
 from tests.serving import ERAS, Era, Seen, text_of
 from tests.waiting import until
@@ -107,6 +110,13 @@ async def test_a_result_without_progress_is_not_held_open_and_progress_is_an_eve
     assert slow.headers["x-accel-buffering"] == "no"
     assert slow.text.count('"method":"notifications/progress"') >= 3
     assert slow.text.rstrip().splitlines()[-1].startswith('data: {"jsonrpc":"2.0","id":1,"result"')
+
+
+async def test_a_request_is_answered_soon_beside_fifty_calls(tmp_path: Path) -> None:
+    """`bench/discover.py` has the figures; here only a server that stalls fails."""
+    with http_server(tmp_path, FIFTY) as server:
+        times = (await measure(server, 40))[f"{CALLS} calls"]
+    assert statistics.quantiles(times, n=20)[-1] < 2000
 
 
 # --- requests that no client should send -----------------------------------------------------------------------------
