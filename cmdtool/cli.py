@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from cmdtool import __version__
 from cmdtool.errors import BadValue, CmdtoolError, ManifestError
+from cmdtool.text import clean
 
 if TYPE_CHECKING:
     from cmdtool.model import Tool
@@ -23,6 +24,9 @@ app = typer.Typer(
 
 Files = Annotated[
     list[Path] | None, typer.Argument(metavar="FILE", help="Manifest files (default: tools.yaml).", show_default=False)
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Take a manifest that others could have written.", show_default=False)
 ]
 
 
@@ -42,6 +46,10 @@ def _version(
 def serve(
     ctx: typer.Context,
     files: Files = None,
+    trust: Trust = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Read the manifest again when it changes.", show_default=False)
+    ] = False,
     http: Annotated[
         str | None, typer.Option("--http", metavar="[HOST:]PORT", help="Serve over HTTP instead.", show_default=False)
     ] = None,
@@ -88,10 +96,10 @@ def serve(
         if option == "--tls-key" and tls_cert is None:
             ctx.fail("`--tls-key` needs `--tls-cert`")
     if http is None:
-        raise typer.Exit(serve(files or []))
+        raise typer.Exit(serve(files or [], trust=trust, watch=watch))
     seconds = _duration(ctx, "--drain", drain) if drain else 30.0
     options = HttpOptions(http, allow_host or (), allow_origin or (), auth, tls_cert, tls_key, seconds)
-    raise typer.Exit(serve(files or [], options))
+    raise typer.Exit(serve(files or [], options, trust=trust, watch=watch))
 
 
 def _duration(ctx: typer.Context, option: str, text: str) -> float:
@@ -118,7 +126,7 @@ def _tools(ctx: typer.Context) -> "Mapping[str, Tool]":
     from cmdtool.commands.files import read_manifest
 
     try:
-        return read_manifest(ctx.params.get("file") or []).tools
+        return read_manifest(ctx.params.get("file") or [], trust=True).tools
     except CmdtoolError:
         return {}
 
@@ -174,11 +182,12 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start without asking, where the tool asks first.", show_default=False)
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Run a tool at the terminal with a live bar; or any command: cmdtool run -- COMMAND ..."""
     from cmdtool.commands.run import Options, run_command, run_tool
 
-    options = Options(as_json=as_json, dry_run=dry_run, yes=yes)
+    options = Options(as_json=as_json, dry_run=dry_run, yes=yes, trust=trust)
     command = ctx.meta.get("command")
     if command is None:
         if tool is None:
@@ -277,19 +286,19 @@ def parse(
 
 
 @app.command()
-def check(files: Files = None) -> None:
+def check(files: Files = None, trust: Trust = False) -> None:
     """Report every mistake in a manifest with its line; without mistakes, what each tool runs."""
     from cmdtool.commands.check import check
 
-    raise typer.Exit(check(files or []))
+    raise typer.Exit(check(files or [], trust=trust))
 
 
 @app.command("list")
-def list_(files: Files = None) -> None:
+def list_(files: Files = None, trust: Trust = False) -> None:
     """List the tools of a manifest with their arguments and parsers."""
     from cmdtool.commands.list import list_tools
 
-    raise typer.Exit(list_tools(files or []))
+    raise typer.Exit(list_tools(files or [], trust=trust))
 
 
 @app.command()
@@ -322,7 +331,7 @@ def main() -> None:
     try:
         app()
     except CmdtoolError as exc:
-        typer.echo(_error_text(exc), err=True)
+        typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
 
 

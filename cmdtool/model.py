@@ -196,7 +196,6 @@ class Argument(BaseModel):
         extra="allow",
         json_schema_extra=_argument_schema,
     )
-    planned: ClassVar[frozenset[str]] = frozenset({"secret", "ask"})
 
     optional: Annotated[StrictBool, Field(description="May be left out.")] = False
     allow_dash: Annotated[StrictBool, Field(description="May begin with `-`.")] = False
@@ -207,6 +206,7 @@ class Argument(BaseModel):
         Field(description="Folders that a path must lie in."),
     ] = ()
     must_exist: Annotated[StrictBool, Field(description="The path must exist.")] = False
+    secret: Annotated[StrictBool, Field(description="Never part of a command line, and masked in all output.")] = False
 
     @property
     def property_schema(self) -> Mapping[str, JSONValue]:
@@ -405,7 +405,7 @@ class Annotations(Model):
 class Icon(Model):
     """A picture of a tool or the server: an https or data URI."""
 
-    src: Annotated[str, Field(pattern="^(https://|data:)")]
+    src: Annotated[str, Field(pattern="^(https://|data:)[!-~]*$")]
     mime_type: str | None = None
     sizes: tuple[str, ...] | None = None
     theme: Literal["light", "dark"] | None = None
@@ -414,7 +414,7 @@ class Icon(Model):
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"task", "limits", "sandbox", "env_file", "keep_background"})
+    planned: ClassVar[frozenset[str]] = frozenset({"task", "limits", "sandbox", "keep_background"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -423,6 +423,7 @@ class Defaults(Model):
         "-c",
     )
     env: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], TemplateText] = {}
+    env_file: Annotated[str | None, Field(description="A file of `NAME=value` lines, read at each call.")] = None
     cwd: TemplateText | None = None
     stdin: TemplateText | None = None
     pty: Annotated[Terminal | None, BeforeValidator(_terminal), _OrBoolean()] = None
@@ -463,14 +464,15 @@ class ServerKeys(Model):
 class ManifestFile(Model):
     """One `tools.yaml` as written."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"secrets"})
-
     version: Literal[1] = 1
     server: ServerKeys | None = None
     defaults: Defaults = Defaults()
     concurrency: Positive | None = None
     path: tuple[str, ...] = ()
     inherit_env: tuple[str, ...] = ()
+    secrets: Annotated[
+        tuple[str, ...], Field(description="Environment variables whose values are masked in all output; globs.")
+    ] = ()
     parsers: dict[Annotated[str, Field(pattern=f"^{PARSER_NAME}$")], ProgressForm] = {}
     tools: Annotated[dict[Annotated[str, Field(pattern=f"^{TOOL_NAME}$")], ToolKeys], Field(min_length=1)] = {}
 
@@ -490,6 +492,8 @@ class Tool(ToolKeys):
     path: tuple[str, ...] = ()
     """Folders that are searched before PATH, as written."""
     inherit_env: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Globs of the environment variables whose values are masked."""
 
 
 class Manifest(Model):

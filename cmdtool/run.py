@@ -11,6 +11,7 @@ from cmdtool.argv import FilePattern, Invocation, Resolve, argument_texts, build
 from cmdtool.detect import NOTHING_KNOWN, Known
 from cmdtool.errors import StartError
 from cmdtool.library import known_programs
+from cmdtool.masking import LEAST, MASK, NO_SECRETS, Secrets, StreamMask, is_too_short, named
 from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exit, Process, Supervisor
@@ -47,11 +48,13 @@ class Call:
     tool: Tool
     invocation: Invocation
     texts: Mapping[str, str]
-    """The arguments as the text that messages and totals show."""
+    """The arguments as the text that messages and totals show; secrets are not among them."""
     counts: tuple[tuple[Counted, Invocation], ...]
     """The commands that count a total while the call runs."""
     known: Known = NOTHING_KNOWN
     """What `auto` may know of the programs that run."""
+    secrets: Secrets = NO_SECRETS
+    """What is masked in all that the command prints."""
     files: tuple[FilePattern, ...] = ()
     """Where the files lie that the command makes and the result holds."""
 
@@ -89,8 +92,14 @@ class RunResult:
         return self.stdout.left_out + self.stderr.left_out
 
 
-def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Call:
+def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve, *, conceal: bool = False) -> Call:
     """Check the arguments of a call and build its command lines; nothing is started.
+
+    Args:
+        tool: what to call.
+        arguments: as the client sent them.
+        resolve: the machine.
+        conceal: put a mask in place of each secret argument, for a call that is only shown.
 
     Raises:
         ArgumentError: the arguments do not fit the tool.
@@ -98,7 +107,11 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
         StartError: a program was not found.
     """
     checked = check_arguments(tool, arguments)
+    hidden = {name: value for name, value in checked.items() if tool.arguments[name].secret}
+    if conceal:
+        checked |= dict.fromkeys(hidden, MASK)
     invocation = build_invocation(tool, checked, resolve)
+    secrets = _secrets(tool, hidden, invocation, resolve)
     counts = []
     for counted in tool.progress.counted_totals:
         try:
@@ -107,7 +120,24 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
             logger.warning("%s: no total: %s", tool.name, exc)
     known = known_programs(invocation.argv) if tool.progress.detects else NOTHING_KNOWN
     files = file_patterns(tool, checked, invocation.cwd, resolve)
-    return Call(tool, invocation, argument_texts(tool, checked), tuple(counts), known, files)
+    texts = argument_texts(tool, {name: value for name, value in checked.items() if name not in hidden})
+    return Call(tool, invocation, texts, tuple(counts), known, secrets, files)
+
+
+def named_secrets(tool: Tool, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables among `environ` that the tool's manifest calls secret."""
+    return {name: environ[name] for name in named(tool.secrets, environ)}
+
+
+def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, resolve: Resolve) -> Secrets:
+    """Return what must not leave: secret arguments, and the values of named variables, the server's and the command's.
+
+    An argument that is too short to be found in output is warned of, without its value.
+    """
+    for name in (name for name, value in hidden.items() if is_too_short(value)):
+        logger.warning("%s: `%s` has fewer than %d characters and is not masked", tool.name, name, LEAST)
+    variables = [named_secrets(tool, environ) for environ in (resolve.environ, invocation.env)]
+    return Secrets([*hidden.values(), *(value for values in variables for value in values.values())])
 
 
 async def run_call(
@@ -153,6 +183,7 @@ class _Intake:
         self._output = call.tool.output
         self._idle_timeout = call.tool.idle_timeout
         self._captures = {stream: Capture(self._output.limit) for stream in STREAMS}
+        self._masks = {stream: StreamMask(call.secrets) for stream in STREAMS}
         self._ended = {stream: anyio.Event() for stream in STREAMS}
         self._echo = echo
         self._echoing: set[Stream] = set()
@@ -160,9 +191,10 @@ class _Intake:
 
     async def pump(self, process: Process, stream: Stream) -> None:
         """Read one stream to its end."""
-        progress = self._progress
+        progress, mask = self._progress, self._masks[stream]
         while True:
-            awaits_quiet = progress is not None and progress.scanner.awaits_quiet(stream)
+            # Where the beginning of a secret is held back, the record is not whole: `1` of `51` may be missing.
+            awaits_quiet = progress is not None and progress.scanner.awaits_quiet(stream) and not mask.holds
             with anyio.move_on_after(QUIET if awaits_quiet else None) as quiet:
                 block = await process.read(stream)
             if quiet.cancelled_caught:
@@ -171,17 +203,26 @@ class _Intake:
                 continue
             if not block:
                 break
-            if self._echo:
-                self._echoing.add(stream)
-                await self._echo(stream, block)
-                self._echoing.discard(stream)
             begun = anyio.current_time()
-            self._take(stream, block)
+            if self._idle_timeout is not None:
+                self.idle.deadline = begun + self._idle_timeout
+            masked = mask.feed(block)
+            self._take(stream, masked)
             if (busy := anyio.current_time() - begun) > TURN:
                 await anyio.sleep(busy)  # the answers to other requests take many short turns
+            await self._show(stream, masked)
+        rest = mask.finish()
+        self._take(stream, rest)
+        await self._show(stream, rest)
         if progress:
             progress.offer(progress.scanner.finish(stream))
         self._ended[stream].set()
+
+    async def _show(self, stream: Stream, block: bytes) -> None:
+        if self._echo and block:
+            self._echoing.add(stream)
+            await self._echo(stream, block)
+            self._echoing.discard(stream)
 
     async def drain(self) -> bool:
         """Wait until both streams have ended, at most `DRAIN` seconds; return whether they have.
@@ -195,6 +236,8 @@ class _Intake:
                     await ended.wait()
                 return True
             left -= 0 if self._echoing else _MOMENT
+        for stream, mask in self._masks.items():
+            self._take(stream, mask.finish())
         return False
 
     def set_total(self, counted: Counted, value: float) -> None:
@@ -209,8 +252,8 @@ class _Intake:
         return [cut.get(stream, _NOTHING) for stream in STREAMS]
 
     def _take(self, stream: Stream, block: bytes) -> None:
-        if self._idle_timeout is not None:
-            self.idle.deadline = anyio.current_time() + self._idle_timeout
+        if not block:
+            return
         self._captures[stream].feed(block)
         if self._progress:
             self._progress.offer(self._progress.scanner.feed(stream, block, anyio.current_time()))
@@ -252,7 +295,7 @@ async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> EndedBy
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:
     """Count a total: the first number of the last line that the command prints. Its failure means no total."""
-    result = await run_call(Call(call.tool, invocation, call.texts, ()), supervisor)
+    result = await run_call(Call(call.tool, invocation, call.texts, (), secrets=call.secrets), supervisor)
     value = first_number(result.stdout.text.rstrip().rpartition("\n")[2])
     if value and result.outcome is None:
         intake.set_total(counted, value)

@@ -45,15 +45,26 @@ _BOUNDS: Final = {
 }
 
 
+SUBSCHEMA: Final = frozenset("items contains additionalProperties propertyNames not if then else contentSchema".split())
+SUBSCHEMA_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+SUBSCHEMA_MAP: Final = frozenset({"properties", "dependentSchemas"})
+"""The keywords whose values are schemas, lists and mappings of schemas."""
+
+_WORDS: Final = frozenset({"title", "description", "$comment"})
+"""The keywords whose values are only read, by a model or a person."""
+
+
 def input_schema(tool: Tool) -> dict[str, JSONValue]:
-    """Return the `inputSchema` of `tool`: its arguments in manifest order, without cmdtool's own keys.
+    """Return the `inputSchema` of `tool`: its arguments in manifest order, words cleaned, no key of cmdtool's own.
 
     What the person can be asked for is not required in it: a model would make up what it does not know.
     """
-    schema: dict[str, JSONValue] = {
-        "type": "object",
-        "properties": {name: dict(argument.property_schema) for name, argument in tool.arguments.items()},
-    }
+    properties = {name: _cleaned(argument.property_schema) for name, argument in tool.arguments.items()}
+    return _object_schema(tool, properties)
+
+
+def _object_schema(tool: Tool, properties: dict[str, JSONValue]) -> dict[str, JSONValue]:
+    schema: dict[str, JSONValue] = {"type": "object", "properties": properties}
     if required := [
         name
         for name, argument in tool.arguments.items()
@@ -61,6 +72,23 @@ def input_schema(tool: Tool) -> dict[str, JSONValue]:
     ]:
         schema["required"] = required
     return schema | {"additionalProperties": False}
+
+
+def _cleaned(schema: JSONValue) -> JSONValue:
+    if not isinstance(schema, Mapping):
+        return schema
+    cleaned: dict[str, JSONValue] = {}
+    for key, value in schema.items():
+        if key in _WORDS and isinstance(value, str):
+            value = clean(value)
+        elif key in SUBSCHEMA:
+            value = _cleaned(value)
+        elif key in SUBSCHEMA_LIST and isinstance(value, list | tuple):
+            value = [_cleaned(item) for item in value]
+        elif key in SUBSCHEMA_MAP and isinstance(value, Mapping):
+            value = {name: _cleaned(item) for name, item in value.items()}
+        cleaned[key] = value
+    return cleaned
 
 
 def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
@@ -92,8 +120,10 @@ def form_property(argument: Argument) -> dict[str, JSONValue] | None:
     """Return the schema of an argument as a form has it, None if it cannot be asked for in one.
 
     A form knows text, numbers, yes or no, and a choice of texts (2025-06-18, elicitation, "Requested Schema"). What
-    else the argument's own schema says is checked after it was answered.
+    else the argument's own schema says is checked after it was answered. Secrets must not be asked for in one.
     """
+    if argument.secret:
+        return None
     schema = argument.property_schema
     kind = schema.get("type", "string" if "enum" in schema else None)
     known = _FORM_KEYS.get(kind, ()) if isinstance(kind, str) else ()
@@ -112,16 +142,17 @@ def output_schema(tool: Tool) -> dict[str, JSONValue] | None:
     """
     output = tool.output
     if output.format == "lines":
-        line = {"type": "string"} if output.data_schema is None else output.data_schema
+        line = {"type": "string"} if output.data_schema is None else _cleaned(output.data_schema)
         lines = {"type": "array", "items": line}
         left_out = {"type": "integer", "description": "How many bytes between the first and the last lines are missing"}
         properties = {"lines": lines, "bytes_left_out": left_out}
         return {"type": "object", "properties": properties, "required": ["lines"]}
     if output.format == "text" or output.data_schema is None:
         return None if output.format == "text" else {"type": "object"}
+    data: dict[str, JSONValue] = _cleaned(output.data_schema)
     if output.data_schema.get("type") == "object":
-        return dict(output.data_schema)
-    return {"type": "object", "properties": {"result": output.data_schema}, "required": ["result"]}
+        return data
+    return {"type": "object", "properties": {"result": data}, "required": ["result"]}
 
 
 def find_result_misfit(schema: Mapping[str, JSONValue], result: JSONValue) -> str | None:
@@ -170,9 +201,11 @@ def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
     for name, reason in unfit.items():
         yield f"`{name}`: {reason}"
     # The schema is text here so that a tool with the same arguments, reloaded, finds its validator again.
-    validator = _validator(json.dumps(input_schema(tool) | {"required": []}))
+    properties = {name: argument.property_schema for name, argument in tool.arguments.items()}
+    validator = _validator(json.dumps(_object_schema(tool, properties) | {"required": []}))
     for error in validator.iter_errors({name: value for name, value in known.items() if name not in unfit}):
-        yield clean_line(f"`{_path(error)}`: {explain(error)}", _LINE_LENGTH)
+        is_secret = tool.arguments[str(error.absolute_path[0])].secret
+        yield clean_line(f"`{_path(error)}`: {_explain_secret(error) if is_secret else explain(error)}", _LINE_LENGTH)
 
 
 def _why_not_json(value: JSONValue) -> str | None:
@@ -235,7 +268,16 @@ def _path(error: ValidationError) -> str:
 
 def explain(error: ValidationError) -> str:
     """Return what is wrong with a value, in one line that is never long."""
-    value = _shown(error.instance)
+    return _explain(error, _shown(error.instance))
+
+
+def _explain_secret(error: ValidationError) -> str:
+    """Return what is wrong with a secret, without quoting it."""
+    known = ("type", "pattern", "minLength", "maxLength")
+    return _explain(error, "the secret") if error.validator in known else f"does not fit `{error.validator}`"
+
+
+def _explain(error: ValidationError, value: str) -> str:
     wanted: Any = error.validator_value
     match error.validator:
         case "type":

@@ -23,6 +23,7 @@ from cmdtool.manifest import Source, load
 from cmdtool.process import Supervisor
 from cmdtool.server import http as http_module
 from cmdtool.server.app import App
+from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.drain import Drain
 from cmdtool.server.site import HttpOptions, open_site
 from tests.http_serving import ACCEPT, HttpServer, headers_for, http_server, legacy_request, request
@@ -291,7 +292,7 @@ async def test_a_session_that_nobody_uses_ends_with_its_commands(
     monkeypatch.setattr(http_module, "SESSION_IDLE", 1.0)
     manifest = load([Source("tools.yaml", str(tmp_path), MANIFEST)], builtin_parsers())
     site = open_site(HttpOptions("0"))
-    app = http_module.make_app(App(manifest, LocalHost(), Supervisor()).server(), site, Drain())
+    app = http_module.make_app(App(Catalogue(manifest), LocalHost(), Supervisor()).server(), site, Drain())
     headers = {**ACCEPT, "MCP-Protocol-Version": "2025-11-25", "Host": "localhost"}
     with site.listener:
         async with app.router.lifespan_context(app):

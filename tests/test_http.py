@@ -383,10 +383,13 @@ async def test_an_idle_server_leaves_at_once_though_streams_are_open(server: Htt
     assert "Traceback" not in server.log
 
 
-async def test_a_hangup_does_not_end_the_server(server: HttpServer) -> None:
-    server.process.send_signal(signal.SIGHUP)
-    await until(lambda: "SIGHUP" in server.log)
-    assert (await server.post("tools/list")).status_code == 200
+async def test_a_hangup_reads_the_manifest_again(server: HttpServer, tmp_path: Path) -> None:
+    for text, said in (("tools: {other: {command: echo}}", "serving other\n"), ("tools: [", "was not reloaded")):
+        (tmp_path / "tools.yaml").write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        await until(lambda said=said: said in server.log)  # type: ignore[misc]
+        answer = await server.post("tools/list")
+        assert [tool["name"] for tool in answer.json()["result"]["tools"]] == ["other"]
 
 
 # --- several replicas ------------------------------------------------------------------------------------------------

@@ -62,6 +62,87 @@ MISTAKES = {
         "NUL",
         "no program",
     ),
+    # --- secrets ---
+    "a secret in a command line": (
+        tool("command: [curl, -H, 'Auth: «{token}']\narguments: {token: {type: string, secret: true}}"),
+        "tools.a.command[2]",
+        "the secret `token` cannot be part of a command line",
+        "`env:`, `stdin:` or `shell:`",
+    ),
+    "a secret in a nested list": (
+        tool("command: [curl, [-u, '«{token}']]\narguments: {token: {type: string, secret: true, optional: true}}"),
+        "tools.a.command[1][1]",
+        "cannot be part of a command line",
+        "`stdin:`",
+    ),
+    "a secret in a branch": (
+        tool("command: [x, {if: token, then: '«{token}'}]\narguments: {token: {type: string, secret: true}}"),
+        "tools.a.command[1].then",
+        "cannot be part of a command line",
+        "`env:`",
+    ),
+    "a secret in the working directory": (
+        tool("command: ls\ncwd: 'x/«{token}'\narguments: {token: {type: string, secret: true}}"),
+        "tools.a.cwd",
+        "the secret `token` cannot be part of a path",
+        "`env:`",
+    ),
+    "a secret in a command that counts": (
+        tool(
+            "command: ls\nstdin: '{token}'\narguments: {token: {type: string, secret: true}}\n"
+            "progress: {rules: ['^x'], total: {command: [count, '«{token}']}}"
+        ),
+        "tools.a.progress.total.command[1]",
+        "cannot be part of a command line",
+        "`env:`",
+    ),
+    "a secret as a total": (
+        tool(
+            "shell: ls\narguments: {token: {type: string, secret: true}}\nprogress: {rules: ['^x'], total: «'{token}'}"
+        ),
+        "tools.a.progress.total",
+        "`token` is not a number",
+        "integer",
+    ),
+    "a secret in a message": (
+        tool(
+            "shell: ls\narguments: {token: {type: string, secret: true}}\n"
+            "progress: [{pattern: '(\\d+)%', message: 'with «{token}'}]"
+        ),
+        "tools.a.progress[0].message",
+        "the secret `token` may not appear in a message",
+        "",
+    ),
+    "a secret that is no text": (
+        tool("shell: ls\narguments: {pin: {type: «integer, secret: true}}"),
+        "tools.a.arguments.pin.type",
+        "a secret is a text",
+        "`type: string`",
+    ),
+    "a secret with a default": (
+        tool("shell: ls\narguments: {token: {secret: true, «default: hunter2}}"),
+        "tools.a.arguments.token.default",
+        "a secret has no `default`",
+        "take it out",
+    ),
+    "a secret that must be a path": (
+        tool("shell: ls\narguments: {token: {secret: true, format: path, «must_exist: true}}"),
+        "tools.a.arguments.token.must_exist",
+        "a secret has no `must_exist`",
+        "take it out",
+    ),
+    "a value among the names of secrets": (
+        "secrets: [API_KEY, «$TOKEN]\n" + tool("command: ls"),
+        "secrets[1]",
+        "expected the name of an environment variable",
+        "write names, not values",
+    ),
+    "a hole in the path of an env_file": (
+        tool("command: ls\nenv_file: «'{name}.env'"),
+        "tools.a.env_file",
+        "nothing is filled in here",
+        "`.env`",
+    ),
     # --- YAML's classics ---
     "a hole without quotes is a mapping": (
         tool("command:\n  - tar\n  - «{source}"),

@@ -37,8 +37,10 @@ SLACK = 1.5
 
 
 class Server:
-    def __init__(self, folder: Path, revision: str = "2025-11-25", stderr: int | None = None) -> None:
-        (folder / "tools.yaml").write_text(MANIFEST)
+    def __init__(
+        self, folder: Path, revision: str = "2025-11-25", stderr: int | None = None, manifest: str = MANIFEST
+    ) -> None:
+        (folder / "tools.yaml").write_text(manifest)
         self._pid_file = folder / "pid"
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cmdtool", "serve"],

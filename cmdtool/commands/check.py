@@ -1,5 +1,6 @@
 """`cmdtool check`: every mistake of a manifest with its line; without mistakes, what each tool runs."""
 
+import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -7,24 +8,28 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import find_program
+from cmdtool.argv import find_program, read_env_file
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
+from cmdtool.text import clean
+from cmdtool.trust import who_else_writes
 
 FAILED: Final = 1
 
 
-def check(paths: Sequence[Path]) -> int:
+def check(paths: Sequence[Path], *, trust: bool = False) -> int:
     """Print problems on standard error; without errors, a line for each tool on standard output.
 
     Raises:
-        CmdtoolError: a file cannot be read.
+        CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
-    find = partial(find_program, resolve=LocalHost())
-    checked, problems = manifest.check(read_files(paths), builtin_parsers(), find, builtin_parser)
+    host = LocalHost()
+    find, read = partial(find_program, resolve=host), partial(read_env_file, resolve=host)
+    files = read_files(paths, trust=trust)
+    checked, problems = manifest.check(files, builtin_parsers(), find, builtin_parser, read)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")
     if checked is None:
@@ -33,8 +38,12 @@ def check(paths: Sequence[Path]) -> int:
         return FAILED
     for tool in checked.tools.values():
         arguments = f"; arguments: {', '.join(tool.arguments)}" if tool.arguments else ""
-        command = f"{find(tool)}{_show_command(tool)}"
-        sys.stdout.write(f"{tool.name}: {command}{arguments}; progress: {show_progress(tool)}\n")
+        program = find(tool)
+        if who := who_else_writes(os.stat(program)):
+            warning = f"{tool.name}: {program}: {who}, so others could choose what runs"
+            sys.stderr.write(f"warning: {clean(warning)}\n")
+        command = f"{program}{_show_command(tool)}"
+        sys.stdout.write(clean(f"{tool.name}: {command}{arguments}; progress: {show_progress(tool)}") + "\n")
     return 0
 
 

@@ -1,5 +1,6 @@
 """Manifest files -> a `Manifest`, for all subcommands."""
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,19 +8,21 @@ from pathlib import Path
 from cmdtool.errors import ArgumentError, CmdtoolError
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import Source, load
+from cmdtool.manifest.reader import MAX_BYTES
 from cmdtool.model import Manifest, Tool
+from cmdtool.trust import check_trust
 
 DEFAULT = Path("tools.yaml")
 
 
-def read_manifest(paths: Sequence[Path]) -> Manifest:
+def read_manifest(paths: Sequence[Path], *, trust: bool = False) -> Manifest:
     """Read and check the files.
 
     Raises:
-        CmdtoolError: a file cannot be read.
+        CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
         ManifestError: the manifest has mistakes.
     """
-    return load(read_files(paths), builtin_parsers())
+    return load(read_files(paths, trust=trust), builtin_parsers())
 
 
 def find_tool(tools: Mapping[str, Tool], name: str, hint: str = "") -> Tool:
@@ -36,18 +39,24 @@ def find_tool(tools: Mapping[str, Tool], name: str, hint: str = "") -> Tool:
     raise ArgumentError(f"there is no tool `{name}`{hints}")
 
 
-def read_files(paths: Sequence[Path]) -> list[Source]:
+def read_files(paths: Sequence[Path], *, trust: bool = False) -> list[Source]:
     """Return the files, `tools.yaml` of the working folder if none is given.
 
     Raises:
-        CmdtoolError: a file cannot be read.
+        CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
-    return [Source(str(path), str(path.resolve().parent), _read(path)) for path in paths or [DEFAULT]]
+    return [Source(str(path), str(path.resolve().parent), _read(path, trust=trust)) for path in paths or [DEFAULT]]
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, *, trust: bool) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            if not trust:
+                check_trust(path, os.fstat(file.fileno()))
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise CmdtoolError(f"{path}: larger than a manifest may be ({MAX_BYTES:,} bytes)")
+        return data.decode("utf-8")
     except FileNotFoundError as exc:
         hint = "\nhint: name the file, or go to the folder that has a `tools.yaml`" if path == DEFAULT else ""
         raise CmdtoolError(f"{path}: there is no such file{hint}") from exc

@@ -133,7 +133,7 @@ def _closing(client: Client, source: Source, reads: _Reads) -> Iterator[Sent]:
 
 def _reads(rules: Rules, source: Source) -> _Reads:
     if rules.tool is not None:
-        tool = find_tool(read_manifest(rules.files).tools, rules.tool)
+        tool = find_tool(read_manifest(rules.files, trust=True).tools, rules.tool)
         spec = source.adapt(tool.progress)
         return _Reads(f"the tool `{tool.name}`", spec, _known(source, spec), tool.success)
     if rules.pattern is not None:

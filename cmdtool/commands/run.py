@@ -20,13 +20,14 @@ from cmdtool.errors import ArgumentError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import resolve_progress
+from cmdtool.masking import MASK
 from cmdtool.model import AUTO, JSONValue, Stream, Tool
 from cmdtool.process import Supervisor, reset_signals
 from cmdtool.reporter import reporting
-from cmdtool.run import Call, RunResult, prepare, run_call
+from cmdtool.run import Call, RunResult, named_secrets, prepare, run_call
 from cmdtool.sinks.terminal import TerminalSink
 from cmdtool.template import Template
-from cmdtool.text import clean_line
+from cmdtool.text import clean, clean_line
 
 TIMED_OUT: Final = 124
 """Exit status after a time limit, as timeout(1)."""
@@ -42,12 +43,13 @@ Interrupt: TypeAlias = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How `run` shows what it does."""
+    """How `run` shows what it does, and whether it trusts a manifest that others could have written."""
 
     as_json: bool = False
     dry_run: bool = False
     yes: bool = False
     """Whether what a tool asks first is answered with yes."""
+    trust: bool = False
 
 
 def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Options) -> int:
@@ -56,7 +58,9 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     Raises:
         CmdtoolError: the manifest, the tool's name or an argument is wrong, or the person did not confirm.
     """
-    tool = find_tool(read_manifest(paths).tools, name, f"a command is run by `cmdtool run -- {name}`")
+    tool = find_tool(
+        read_manifest(paths, trust=options.trust).tools, name, f"a command is run by `cmdtool run -- {name}`"
+    )
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
     return _run(tool, arguments, options)
 
@@ -143,7 +147,7 @@ def _takes_text(schema: Mapping[str, JSONValue]) -> bool:
 
 def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> int:
     try:
-        call = prepare(tool, arguments, LocalHost())
+        call = prepare(tool, arguments, LocalHost(), conceal=options.dry_run)
     except StartError as exc:
         return _finish(tool, RunResult.not_started(exc), options)
     if options.dry_run:
@@ -184,7 +188,7 @@ def _finish(tool: Tool, result: RunResult, options: Options) -> int:
 
 def say(words: str) -> None:
     """Say something on standard error, where it can be told from what the command says."""
-    sys.stderr.write(f"cmdtool: {words}\n")
+    sys.stderr.write(f"cmdtool: {clean(words)}\n")
 
 
 async def run_interruptibly(
@@ -322,18 +326,22 @@ def _json_result(tool: Tool, result: RunResult) -> dict[str, Any]:
 
 def _show_call(call: Call, options: Options) -> None:
     invocation = call.invocation
+    env = {**invocation.env, **dict.fromkeys(named_secrets(call.tool, invocation.env), MASK)}
     if options.as_json:
         facts = {
             "program": invocation.program,
             "argv": invocation.argv,
             "cwd": invocation.cwd,
-            "env": dict(invocation.env),
+            "env": env,
             "stdin": invocation.stdin.decode("utf-8"),
             "pty": invocation.terminal and invocation.terminal.model_dump(),
         }
-        sys.stdout.write(json.dumps(facts, ensure_ascii=False) + "\n")
+        sys.stdout.write(call.secrets.mask(json.dumps(facts, ensure_ascii=False)) + "\n")
         return
-    write: Callable[[str], object] = sys.stdout.write
+
+    def write(text: str) -> None:
+        sys.stdout.write(clean(call.secrets.mask(text)))
+
     write(f"program: {invocation.program}\n")
     write(f"argv:    {shlex.join(invocation.argv)}\n")
     write(f"folder:  {invocation.cwd}\n")
@@ -342,5 +350,5 @@ def _show_call(call: Call, options: Options) -> None:
         terminal = invocation.terminal
         write(f"pty:     {terminal.columns} columns, {terminal.rows} rows, {terminal.controlling} is controlling\n")
     write("environment:\n")
-    for name, value in sorted(invocation.env.items()):
+    for name, value in sorted(env.items()):
         write(f"  {name}={value}\n")

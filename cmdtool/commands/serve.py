@@ -3,47 +3,74 @@
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
 
-from cmdtool.argv import find_program
-from cmdtool.commands.files import read_manifest
+from cmdtool.argv import find_program, read_env_file
+from cmdtool.commands.files import DEFAULT, read_manifest
 from cmdtool.errors import StartError
 from cmdtool.host import LocalHost
+from cmdtool.masking import LEAST, Secrets, is_too_short
+from cmdtool.model import Manifest
 from cmdtool.process import Supervisor, reset_signals
+from cmdtool.run import named_secrets
 from cmdtool.server.app import App
+from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.http import serve_http
 from cmdtool.server.log import StderrLog
+from cmdtool.server.reload import Reloader
 from cmdtool.server.site import HttpOptions, open_site
 from cmdtool.server.stdio import serve_stdio
 
 logger = logging.getLogger(__name__)
 
 
-def serve(paths: Sequence[Path], http: HttpOptions | None = None) -> int:
+def serve(paths: Sequence[Path], http: HttpOptions | None = None, *, trust: bool = False, watch: bool = False) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error.
 
     Raises:
         CmdtoolError: the manifest or the options cannot be used.
     """
-    manifest = read_manifest(paths)
-    log = StderrLog()
-    site = open_site(http) if http else None
     host = LocalHost()
-    for tool in manifest.tools.values():
-        try:
-            find_program(tool, host)
-        except StartError as exc:
-            logger.warning("%s: %s", tool.name, exc)
+    log = StderrLog()
+
+    def read() -> Manifest:
+        manifest = read_manifest(paths, trust=trust)
+        log.conceal(_secrets(manifest, host))
+        for tool in manifest.tools.values():
+            try:
+                find_program(tool, host)
+                read_env_file(tool, host)
+            except StartError as exc:
+                logger.warning("%s: %s", tool.name, exc)
+        return manifest
+
+    reloader = Reloader(paths or [DEFAULT], read)
+    manifest = read()
+    site = open_site(http) if http else None
     reset_signals()
     supervisor = Supervisor()
-    server = App(manifest, host, supervisor).server()
+    catalogue = Catalogue(manifest)
+    app = App(catalogue, host, supervisor)
+    watcher = partial(reloader.watch, catalogue) if watch else None
     if site:
         logger.info("tools: %s", ", ".join(manifest.tools))
-        anyio.run(serve_http, server, supervisor, log, site)
+        reload = partial(reloader.reload, catalogue)
+        anyio.run(serve_http, app.server(reloads=True), supervisor, log, site, reload, watcher)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
-    anyio.run(serve_stdio, server, supervisor, log)
+    anyio.run(serve_stdio, app.server(reloads=watch), supervisor, log, watcher)
     return 0
+
+
+def _secrets(manifest: Manifest, host: LocalHost) -> Secrets:
+    """Return the values of all variables that the manifest calls secret; of one that is too short the log warns."""
+    variables: dict[str, str] = {}
+    for tool in manifest.tools.values():
+        variables |= named_secrets(tool, host.environ)
+    for name in sorted(name for name, text in variables.items() if is_too_short(text)):
+        logger.warning("`%s`, one of `secrets`, has fewer than %d characters and is not masked", name, LEAST)
+    return Secrets(variables.values())

@@ -9,23 +9,25 @@ from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.subscriptions import ListenHandler
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from cmdtool import __version__
 from cmdtool.argv import Resolve
 from cmdtool.errors import ArgumentError, StartError
-from cmdtool.model import Manifest, Tool
+from cmdtool.model import Tool
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import RunResult, run_call
 from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import may_use
+from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
-from cmdtool.text import clean_line
+from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
 
@@ -38,25 +40,27 @@ Context = ServerRequestContext[Any, Any]
 class App:
     """The handlers of one server; `supervisor` answers for the processes of all calls."""
 
-    def __init__(self, manifest: Manifest, resolve: Resolve, supervisor: Supervisor) -> None:
-        self._manifest = manifest
+    def __init__(self, catalogue: Catalogue, resolve: Resolve, supervisor: Supervisor) -> None:
+        self._catalogue = catalogue
         self._resolve = resolve
         self._supervisor = supervisor
-        self._slots = Slots(manifest.concurrency)
+        self._slots = Slots(catalogue.manifest.concurrency)
         self._state_security = RequestStateSecurity.ephemeral()
+        catalogue.on_replace = lambda: self._slots.change_limit(catalogue.manifest.concurrency)
 
-    def server(self) -> Server[Any]:
-        """Return the SDK's server with these handlers."""
-        keys = self._manifest.server
+    def server(self, *, reloads: bool = False) -> Server[Any]:
+        """Return the SDK's server with these handlers; if it `reloads`, clients can hear of changes."""
+        keys = self._catalogue.manifest.server
         server: Server[Any] = Server(
-            keys.name,
+            clean_line(keys.name),
             version=__version__,
-            title=keys.title,
-            instructions=keys.instructions,
+            title=keys.title and clean(keys.title),
+            instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
+            on_subscriptions_listen=ListenHandler(self._catalogue.bus) if reloads else None,
         )
         server.middleware.append(_keep_errors_here)
         server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, self.note_cancel)
@@ -65,16 +69,18 @@ class App:
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List the tools that the caller may use, in manifest order."""
-        tools = [tool for tool in self._manifest.tools.values() if may_use(ctx, tool.name)]
+        tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]
         return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
 
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
         """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
-        tool = self._manifest.tools.get(params.name)
-        if tool is None or not may_use(ctx, tool.name):
-            raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {params.name[:128]}")
+        tool = self._catalogue.manifest.tools.get(params.name)
+        if tool is None or not may_use(ctx, params.name):
+            has_changed = may_use(ctx, params.name) and self._has_changed(ctx, params.name)
+            gone = "; the tools have changed, list them again" if has_changed else ""
+            raise MCPError(types.INVALID_PARAMS, f"unknown tool: {clean_line(params.name, 128)}{gone}")
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
         async with reporting(tool.progress, sink) as reporter:
@@ -96,6 +102,8 @@ class App:
             return exc.result
         except ArgumentError as exc:
             logger.info("%s: arguments refused", tool.name)
+            if self._has_changed(ctx, tool.name):
+                exc = ArgumentError(f"{exc}\nthis tool changed, list tools again")
             return refused_result(exc)
         except StartError as exc:
             return call_result(RunResult.not_started(exc))
@@ -115,6 +123,9 @@ class App:
         """Log why a client cancels; the SDK does the rest."""
         what = f"request {params.request_id}: {params.reason or 'no reason given'}"
         logger.info("a client cancels %s", clean_line(what))
+
+    def _has_changed(self, ctx: Context, name: str) -> bool:
+        return self._catalogue.has_changed_for(ctx.session, name)
 
 
 def _say_place(reporter: Reporter | None, ahead: int) -> None:

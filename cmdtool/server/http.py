@@ -2,7 +2,7 @@
 
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, Final
@@ -49,11 +49,18 @@ _LAST_ANSWERS: Final = 1.0
 """Seconds for the last answers to leave, once their calls are done."""
 
 
-async def serve_http(server: Server[Any], supervisor: Supervisor, log: StderrLog, site: Site) -> None:
+async def serve_http(
+    server: Server[Any],
+    supervisor: Supervisor,
+    log: StderrLog,
+    site: Site,
+    reload: Callable[[], Coroutine[Any, Any, object]],
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Serve until a signal comes; then let calls finish for `site.drain` seconds, and end the rest and the process.
 
     Never returns: it leaves by `os._exit`, as `serve_stdio` does. The exit status is 128 + signal, or 1 after a
-    failure of the server itself.
+    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it.
     """
     drain, ending = Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
@@ -73,7 +80,9 @@ async def serve_http(server: Server[Any], supervisor: Supervisor, log: StderrLog
     web = _Web(config)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(ending.watch_signals, signal.SIGTERM, signal.SIGINT, on_first=drain.begin))
-        tasks.start_soon(_watch_hangups)
+        tasks.start_soon(_watch_hangups, reload)
+        if watch:
+            tasks.start_soon(watch)
         tasks.start_soon(_end, drain, ending, web, site.drain)
         try:
             await web.serve(sockets=[site.listener])
@@ -138,11 +147,11 @@ async def _end(drain: Drain, ending: Ending, web: "_Web", patience: float) -> No
     web.should_exit = True
 
 
-async def _watch_hangups() -> None:
-    """SIGHUP never ends a server over HTTP."""
+async def _watch_hangups(reload: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """SIGHUP never ends a server over HTTP: it reads the manifest again."""
     with anyio.open_signal_receiver(signal.SIGHUP) as hangups:
         async for _ in hangups:
-            logger.warning("SIGHUP is passed over: the manifest is read once, at the start")
+            await reload()
 
 
 class _Web(uvicorn.Server):

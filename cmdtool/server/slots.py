@@ -47,6 +47,11 @@ class Slots:
                 self._waiting.remove(turn)
             self._admit()
 
+    def change_limit(self, limit: int) -> None:
+        """Let so many calls run at once from now on; those that run go on."""
+        self._limit = limit
+        self._admit()
+
     def _admit(self) -> None:
         still_waiting: list[_Turn] = []
         for turn in self._waiting:

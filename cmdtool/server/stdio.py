@@ -2,33 +2,36 @@
 
 import logging
 import signal
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
-from mcp.server import Server
-from mcp.server.stdio import stdio_server
+from mcp.server import NotificationOptions, Server
 from mcp.shared.message import SessionMessage
 
 from cmdtool.process import Supervisor
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
+from cmdtool.server.wire import standard_streams
 
 logger = logging.getLogger(__name__)
 
-Message = SessionMessage | Exception
 
-
-async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLog) -> None:
+async def serve_stdio(
+    server: Server[Any],
+    supervisor: Supervisor,
+    log: StderrLog,
+    watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
     """Serve until standard input ends, the client is gone or a signal comes; then end every command and the process.
 
-    Never returns: it leaves by `os._exit`, for the SDK reads standard input in a thread that nothing can interrupt.
-    The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
+    Never returns: it leaves by `os._exit`, for standard input is read in a thread that nothing can interrupt.
+    `watch` runs beside it. The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
-    async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as tasks:
-        relayed, messages = anyio.create_memory_object_stream[Message]()
+    async with standard_streams() as (incoming, outgoing), anyio.create_task_group() as tasks:
+        relayed, messages = anyio.create_memory_object_stream[SessionMessage]()
         ending = Ending(supervisor, log)
         serving = anyio.CancelScope()
 
@@ -41,7 +44,10 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLo
         tasks.start_soon(_watch_input, incoming, relayed, ending.begin)
         try:
             with serving:
-                await server.run(messages, outgoing, server.create_initialization_options())
+                if watch:
+                    tasks.start_soon(watch)
+                changes = NotificationOptions(tools_changed=watch is not None)
+                await server.run(messages, outgoing, server.create_initialization_options(changes))
         except Exception:
             logger.exception("the server failed; please report this")
             ending.status = 1
@@ -50,13 +56,13 @@ async def serve_stdio(server: Server[Any], supervisor: Supervisor, log: StderrLo
 
 
 async def _watch_input(
-    incoming: AsyncIterable[Message], relayed: MemoryObjectSendStream[Message], on_end: Callable[[], None]
+    incoming: AsyncIterable[SessionMessage],
+    relayed: MemoryObjectSendStream[SessionMessage],
+    on_end: Callable[[], None],
 ) -> None:
     """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
     try:
         async for message in incoming:
-            if isinstance(message, Exception):
-                logger.warning("a line that is no JSON-RPC message was passed over")
             await relayed.send(message)
     finally:
         on_end()

@@ -1,0 +1,87 @@
+"""The manifest that is served now, behind one reference: a reload swaps it in one step."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from mcp.server.connection import Connection
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
+from mcp_types.version import LATEST_MODERN_VERSION
+
+from cmdtool.model import Manifest, Tool
+from cmdtool.server.results import list_tool
+from cmdtool.text import clean_line
+
+logger = logging.getLogger(__name__)
+
+_RUNS: Final = ("command", "shell", "shell_program", "env", "cwd", "stdin")
+"""The keys of a tool that say what runs."""
+
+
+class Catalogue:
+    """Holds the manifest; tells clients when the list changes, and the log when a tool runs another command.
+
+    A call keeps the `Tool` that it was given. `bus` carries the changes to `subscriptions/listen`; clients of older
+    revisions are told on their connection, once they have listed the tools.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.bus = InMemorySubscriptionBus()
+        self.on_replace: Callable[[], None] | None = None
+        self._generation = 0
+        self._changed: dict[str, int] = {}
+        """The reload that last changed, added or removed a tool."""
+        self._listed: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+
+    def list_for(self, session: ServerSession) -> tuple[Tool, ...]:
+        """Return the tools in manifest order, and remember that this client has seen them."""
+        self._listed[_connection(session)] = self._generation
+        return tuple(self.manifest.tools.values())
+
+    def has_changed_for(self, session: ServerSession, name: str) -> bool:
+        """Say whether a tool has changed since the client listed it, or, where there are no connections, at all."""
+        return self._changed.get(name, 0) > self._listed.get(_connection(session), 0)
+
+    async def replace(self, manifest: Manifest) -> None:
+        """Serve another manifest from now on, and tell clients if what they would list has changed."""
+        old, self.manifest = self.manifest, manifest
+        self._generation += 1
+        if self.on_replace:
+            self.on_replace()
+        before, after = _listing(old), _listing(manifest)
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        self._changed.update(dict.fromkeys(changed, self._generation))
+        for name in old.tools.keys() & manifest.tools.keys():
+            _log_what_runs(old.tools[name], manifest.tools[name])
+        if old.server != manifest.server:
+            logger.warning("`server:` has changed; clients see that once they start the server again")
+        logger.info("serving %s", ", ".join(manifest.tools))
+        if changed or list(before) != list(after):
+            await self.bus.publish(ToolsListChanged())
+            for connection in list(self._listed):
+                await connection.send_tool_list_changed()
+
+
+def _connection(session: ServerSession) -> Connection:
+    # The SDK has no public way to speak on a connection outside of a request.
+    return session._connection
+
+
+def _listing(manifest: Manifest) -> dict[str, Any]:
+    return {name: list_tool(tool, LATEST_MODERN_VERSION) for name, tool in manifest.tools.items()}
+
+
+def _log_what_runs(old: Tool, new: Tool) -> None:
+    changed = [key for key in _RUNS if getattr(old, key) != getattr(new, key)]
+    if not changed:
+        return
+    lines = [clean_line(_what_runs(tool)) for tool in (old, new)]
+    # The values of variables and of standard input may be secret: only their keys are named.
+    logger.warning("%s: what it runs has changed (%s): was %s, is %s", new.name, ", ".join(changed), *lines)
+
+
+def _what_runs(tool: Tool) -> str:
+    return " ".join(map(str, tool.command)) if tool.command else str(tool.shell)
