@@ -30,6 +30,7 @@ score: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python bench/overhead.py
+	$(BIN)/python -m bench.discover
 
 format: $(VENV)/installed
 	$(BIN)/ruff format .

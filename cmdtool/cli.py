@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from cmdtool import __version__
-from cmdtool.errors import CmdtoolError, ManifestError
+from cmdtool.errors import BadValue, CmdtoolError, ManifestError
 from cmdtool.text import clean
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _version(
 
 @app.command()
 def serve(
+    ctx: typer.Context,
     files: Files = None,
     trust: Trust = False,
     watch: Annotated[
@@ -59,11 +60,65 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    http: Annotated[
+        str | None, typer.Option("--http", metavar="[HOST:]PORT", help="Serve over HTTP instead.", show_default=False)
+    ] = None,
+    auth: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Who may use it over HTTP: tokens, or OAuth.", show_default=False),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name that it is called by.", show_default=False)
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="A web site whose pages may use it.", show_default=False),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain for https (PEM).", show_default=False)
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its key, if it is in a file of its own.", show_default=False),
+    ] = None,
+    drain: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="How long calls may go on once it must end (default: 30s).", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Serve the tools of a manifest to an MCP client over standard input and output."""
+    """Serve the tools of a manifest to an MCP client over standard input and output, or to many over HTTP."""
     from cmdtool.commands.serve import serve
+    from cmdtool.server.site import HttpOptions
 
-    raise typer.Exit(serve(files or [], spool, trust=trust, watch=watch))
+    given = {
+        "--auth": auth,
+        "--allow-host": allow_host,
+        "--allow-origin": allow_origin,
+        "--tls-cert": tls_cert,
+        "--tls-key": tls_key,
+        "--drain": drain,
+    }
+    for option in (option for option, value in given.items() if value is not None):
+        if http is None:
+            ctx.fail(f"`{option}` is for `--http`")
+        if option == "--tls-key" and tls_cert is None:
+            ctx.fail("`--tls-key` needs `--tls-cert`")
+    if http is None:
+        raise typer.Exit(serve(files or [], spool, trust=trust, watch=watch))
+    seconds = _duration(ctx, "--drain", drain) if drain else 30.0
+    options = HttpOptions(http, allow_host or (), allow_origin or (), auth, tls_cert, tls_key, seconds)
+    raise typer.Exit(serve(files or [], spool, options, trust=trust, watch=watch))
+
+
+def _duration(ctx: typer.Context, option: str, text: str) -> float:
+    from cmdtool.values import parse_duration
+
+    try:
+        return parse_duration(text)
+    except BadValue as exc:
+        ctx.fail(f"`{option}`: {exc.message}; {exc.hint}")
 
 
 class _TakesCommand(TyperCommand):

@@ -22,6 +22,7 @@ from cmdtool import model
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.manifest import Source, check
 from cmdtool.model import Model
+from cmdtool.server.auth import AuthFile, OAuthKeys, TokenKeys, read_auth
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -30,6 +31,7 @@ PARSERS = ROOT / "docs" / "parsers.md"
 COMMANDS = ROOT / "docs" / "commands.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 DESIGN = ROOT / "docs" / "design.md"
+HTTP = ROOT / "docs" / "http.md"
 PAGES = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -134,7 +136,7 @@ def help_text(command: Path, *subcommand: str) -> str:
 # --- what the pages show ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block", [block for page in PAGES for block in blocks(page, "yaml")], ids=str)
+@pytest.mark.parametrize("block", [block for page in PAGES if page != HTTP for block in blocks(page, "yaml")], ids=str)
 def test_every_manifest_shown_has_no_problem(block: Block) -> None:
     manifest, problems = check([Source(str(block), "/", whole_manifest(block.text))], builtin_parsers())
     assert manifest is not None, problems
@@ -216,9 +218,26 @@ def test_no_model_of_the_manifest_is_without_a_section() -> None:
 
 
 def all_models(kind: type[Model]) -> Iterator[type[Model]]:
-    yield kind
+    """Yield the models of the manifest; others are built in the same way."""
+    if kind.__module__ == Model.__module__:
+        yield kind
     for below in kind.__subclasses__():
         yield from all_models(below)
+
+
+@pytest.mark.parametrize("block", list(blocks(HTTP, "yaml")), ids=str)
+def test_every_auth_file_shown_is_right(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "auth.yaml"
+    file.write_text(block.text)
+    file.chmod(0o600)
+    assert read_auth(file)
+
+
+def test_every_key_of_an_auth_file_is_explained() -> None:
+    text = HTTP.read_text("utf-8")
+    for kind in (AuthFile, TokenKeys, OAuthKeys):
+        for key in kind.model_fields:
+            assert re.search(rf"`{key}`|\b{key}:", text), key
 
 
 def test_every_key_that_is_refused_for_now_is_named() -> None:

@@ -1,4 +1,4 @@
-"""`cmdtool serve`: the tools of a manifest for one MCP client over standard input and output."""
+"""`cmdtool serve`: the tools of a manifest, for one MCP client over standard input and output or for many over HTTP."""
 
 import logging
 import os
@@ -20,8 +20,10 @@ from cmdtool.process import Supervisor, reset_signals
 from cmdtool.run import find_startable, named_secrets
 from cmdtool.server.app import App
 from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.http import serve_http
 from cmdtool.server.log import StderrLog
 from cmdtool.server.reload import Reloader
+from cmdtool.server.site import HttpOptions, open_site
 from cmdtool.server.stdio import serve_stdio
 from cmdtool.spool import Spool
 from cmdtool.trees.machine import forbid_tracing
@@ -29,14 +31,25 @@ from cmdtool.trees.machine import forbid_tracing
 logger = logging.getLogger(__name__)
 
 
-def serve(paths: Sequence[Path], spool_folder: Path | None, *, trust: bool = False, watch: bool = False) -> int:
+def serve(
+    paths: Sequence[Path],
+    spool_folder: Path | None,
+    http: HttpOptions | None = None,
+    *,
+    trust: bool = False,
+    watch: bool = False,
+) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error.
 
     Args:
         paths: the manifest files.
         spool_folder: where the output of runs is kept; None for the user's own folder for such things.
+        http: serve over HTTP, and how.
         trust: take a manifest that others could have written.
         watch: read the manifest again when it changes.
+
+    Raises:
+        CmdtoolError: the manifest or the options cannot be used.
     """
     host = LocalHost()
     log = StderrLog()
@@ -54,15 +67,21 @@ def serve(paths: Sequence[Path], spool_folder: Path | None, *, trust: bool = Fal
 
     reloader = Reloader(paths or [DEFAULT], read)
     manifest = read()
-    logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
-    if sys.stdin.isatty():
-        logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
+    site = open_site(http) if http else None
     reset_signals()
     forbid_tracing()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
     server = App(catalogue, host, supervisor, open_spool(paths, spool_folder)).server()
-    anyio.run(serve_stdio, server, supervisor, log, partial(reloader.watch, catalogue) if watch else None)
+    watcher = partial(reloader.watch, catalogue) if watch else None
+    if site:
+        logger.info("tools: %s", ", ".join(manifest.tools))
+        reload = partial(reloader.reload, catalogue)
+        anyio.run(serve_http, server, supervisor, log, site, reload, watcher)
+    logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
+    if sys.stdin.isatty():
+        logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
+    anyio.run(serve_stdio, server, supervisor, log, watcher)
     return 0
 
 

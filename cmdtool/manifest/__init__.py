@@ -5,7 +5,7 @@ One arrow after the other: `reader` (YAML text -> nodes with places), `validatio
 """
 
 from cmdtool.manifest.editor_schema import manifest_schema
-from cmdtool.manifest.loader import check, load, load_parser, resolve_progress
+from cmdtool.manifest.loader import check, load, load_keys, load_parser, resolve_progress
 from cmdtool.manifest.nodes import Source
 
-__all__ = ["Source", "check", "load", "load_parser", "manifest_schema", "resolve_progress"]
+__all__ = ["Source", "check", "load", "load_keys", "load_parser", "manifest_schema", "resolve_progress"]

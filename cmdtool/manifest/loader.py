@@ -22,7 +22,7 @@ from cmdtool.manifest.tools import (
     make_tool,
     resolve_at,
 )
-from cmdtool.manifest.validation import validate
+from cmdtool.manifest.validation import M, validate
 from cmdtool.model import (
     AUTO,
     NONE,
@@ -91,12 +91,27 @@ def load_parser(name: str, text: str) -> ParserFile:
     Raises:
         ManifestError: with every mistake, in file order.
     """
+    return load_keys(ParserFile, name, text, "`rules`")
+
+
+def load_keys(model: type[M], name: str, text: str, wanted: str) -> M:
+    """Return what a YAML file of some other kind holds.
+
+    Args:
+        model: the keys it may have.
+        name: the file's, as problems show it.
+        text: its text.
+        wanted: what a hint says to write into a file that holds no mapping.
+
+    Raises:
+        ManifestError: with every mistake, in file order.
+    """
     report = Report(name, text)
-    root = _read_mapping(report, "`rules`")
-    parser = validate(ParserFile, root, report)[0] if root else None
-    if parser is None or report.problems:
+    root = _read_mapping(report, wanted)
+    keys = validate(model, root, report)[0] if root else None
+    if keys is None or report.problems:
         raise ManifestError(report.problems)
-    return parser
+    return keys
 
 
 def resolve_progress(text: str, parsers: Mapping[str, ProgressSpec]) -> Progress:

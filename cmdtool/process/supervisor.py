@@ -62,9 +62,9 @@ class Supervisor:
     async def guarding(self) -> AsyncIterator[None]:
         """Answer in the block also for what loses its parents, and for the time after this process is killed.
 
-        From then on this process adopts all that its commands orphan (Linux only), and takes every child that it did
-        not start by a supervisor for such an orphan: nothing else may start processes here. A keeper ends what is left
-        if this process is killed.
+        From then on this process adopts all that its commands orphan (Linux only), and takes every child in a session
+        other than its own for such an orphan: nothing else may start sessions here. A keeper ends what is left if this
+        process is killed.
         """
         machine.adopt_orphans(True)
         self._keeper = Keeper()
@@ -222,10 +222,13 @@ class Supervisor:
         if self._keeper is None or children is None:
             return None
         started = {self._keeper.pid, *(process.session for process in list(self._running))}
-        orphans = []
+        orphans, own_session = [], os.getsid(0)
         for pid in set(children) - started:
+            entry = machine.read_entry(pid)
+            if entry is None or entry.session == own_session:
+                continue  # no orphan: what a command starts is never in this session
             with suppress(ChildProcessError):
-                if os.waitpid(pid, os.WNOHANG) == (0, 0) and (entry := machine.read_entry(pid)):
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
                     orphans.append(entry)
         if not orphans:
             self._kept = Tree([])

@@ -21,7 +21,7 @@ from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import RunResult, run_call
 from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
-from cmdtool.server.callers import Context, caller_of
+from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
@@ -68,21 +68,23 @@ class App:
             on_subscriptions_listen=self._runs.listen,
         )
         server.middleware.append(_keep_errors_here)
+        server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, self.note_cancel)
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
         return server
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        """List all tools in manifest order."""
-        tools = [list_tool(tool, ctx.protocol_version) for tool in self._catalogue.list_for(ctx.session)]
-        return types.ListToolsResult(tools=tools)
+        """List the tools that the caller may use, in manifest order."""
+        tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]
+        return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
 
     async def call_tool(
         self, ctx: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
         """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
         tool = self._catalogue.manifest.tools.get(params.name)
-        if tool is None:
-            gone = "; the tools have changed, list them again" if self._has_changed(ctx, params.name) else ""
+        if tool is None or not may_use(ctx, params.name):
+            has_changed = may_use(ctx, params.name) and self._has_changed(ctx, params.name)
+            gone = "; the tools have changed, list them again" if has_changed else ""
             raise MCPError(types.INVALID_PARAMS, f"unknown tool: {clean_line(params.name, 128)}{gone}")
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
@@ -122,6 +124,11 @@ class App:
                 raise
         logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
         return await answer(call, result, ctx.protocol_version)
+
+    async def note_cancel(self, ctx: Context, params: types.CancelledNotificationParams) -> None:
+        """Log why a client cancels; the SDK does the rest."""
+        what = f"request {params.request_id}: {params.reason or 'no reason given'}"
+        logger.info("a client cancels %s", clean_line(what))
 
     def _has_changed(self, ctx: Context, name: str) -> bool:
         return self._catalogue.has_changed_for(ctx.session, name)

@@ -1,12 +1,40 @@
-"""Who makes a request: what one caller started, another must not read."""
+"""Who a request comes from, and what they may use."""
 
+from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 
 Context: TypeAlias = ServerRequestContext[Any, Any]
 
 
+class Caller(AccessToken):
+    """What the bearer token of a request says."""
+
+    name: str
+    """Unique on this server, and the same for every token of this caller."""
+    tools: tuple[str, ...] = ("*",)
+    """Globs of the tools that exist for this caller."""
+
+
 def caller_of(ctx: Context) -> str | None:
-    """Return the name of the caller; None where there is only one, as over standard input and output."""
-    return None
+    """Return the name of the authenticated caller; None over stdio, and over HTTP without authentication."""
+    caller = _caller(ctx)
+    return caller.name if caller else None
+
+
+def may_use(ctx: Context, tool: str) -> bool:
+    """Whether the tool exists for whoever sent the request."""
+    caller = _caller(ctx)
+    return caller is None or any(fnmatchcase(tool, glob) for glob in caller.tools)
+
+
+def _caller(ctx: Context) -> Caller | None:
+    # Each message of a session carries the request that brought it, so this is never the caller of another one.
+    user = ctx.request.scope.get("user") if ctx.request is not None else None
+    if not isinstance(user, AuthenticatedUser):
+        return None
+    assert isinstance(user.access_token, Caller), "our verifiers return nothing else"
+    return user.access_token

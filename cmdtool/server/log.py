@@ -34,7 +34,7 @@ class StderrLog:
         handler = _DroppingHandler(self._waiting)
         handler.setFormatter(self._formatter)
         logging.basicConfig(level=logging.INFO, handlers=[handler])
-        for library in ("mcp", "watchfiles"):
+        for library in ("mcp", "uvicorn", "watchfiles"):
             logging.getLogger(library).setLevel(logging.WARNING)
         QueueListener(self._waiting, logging.StreamHandler(sys.stderr)).start()
 

@@ -1,25 +1,22 @@
 """Serves one client over standard input and output, and sees to it that nothing outlives the connection."""
 
 import logging
-import os
 import signal
-import threading
 from collections.abc import AsyncIterable, Callable, Coroutine
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 from mcp.server import NotificationOptions, Server
 from mcp.shared.message import SessionMessage
 
-from cmdtool.process import LAST_GRACE, Supervisor
+from cmdtool.process import Supervisor
+from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
 from cmdtool.server.wire import standard_streams
 
 logger = logging.getLogger(__name__)
-
-PATIENCE: Final = LAST_GRACE + 0.5
-"""Seconds from the end of the connection to the end of the process, even if the client reads no last answer."""
 
 
 async def serve_stdio(
@@ -35,11 +32,18 @@ async def serve_stdio(
     """
     async with supervisor.guarding(), standard_streams() as (incoming, outgoing), anyio.create_task_group() as tasks:
         relayed, messages = anyio.create_memory_object_stream[SessionMessage]()
-        ending = _Ending(supervisor, log)
-        tasks.start_soon(ending.watch_signals)
-        tasks.start_soon(ending.watch_input, incoming, relayed)
+        ending = Ending(supervisor, log)
+        serving = anyio.CancelScope()
+
+        def end() -> None:
+            ending.begin()
+            serving.cancel()
+
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        tasks.start_soon(partial(ending.watch_signals, *numbers, on_first=end))
+        tasks.start_soon(_watch_input, incoming, relayed, ending.begin)
         try:
-            with ending.serving:
+            with serving:
                 if watch:
                     tasks.start_soon(watch)
                 changes = NotificationOptions(tools_changed=watch is not None)
@@ -51,48 +55,15 @@ async def serve_stdio(
             ending.leave()
 
 
-class _Ending:
-    """The end of the server, however it comes: `LAST_GRACE` for the commands, then the process is gone."""
-
-    def __init__(self, supervisor: Supervisor, log: StderrLog) -> None:
-        self.serving = anyio.CancelScope()
-        self.status = 0
-        self._supervisor = supervisor
-        self._log = log
-
-    async def watch_signals(self) -> None:
-        """The first signal ends the commands and the server; a second one kills at once."""
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async for number in signals:
-                if self.status:
-                    self.leave()
-                self.status = 128 + number
-                self._begin()
-                logger.info("ending on %s", number.name)
-                self.serving.cancel()
-
-    async def watch_input(
-        self, incoming: AsyncIterable[SessionMessage], relayed: MemoryObjectSendStream[SessionMessage]
-    ) -> None:
-        """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
-        try:
-            async for message in incoming:
-                await relayed.send(message)
-        finally:
-            self._begin()
-            relayed.close()
-
-    def _begin(self) -> None:
-        self._supervisor.hurry()
-        # A thread, so that neither a blocked client nor a busy event loop can hold it up.
-        deadline = threading.Timer(PATIENCE, self.leave)
-        deadline.daemon = True
-        deadline.start()
-
-    def leave(self) -> NoReturn:
-        """Kill what is left and end the process, without waiting for anything but the log, and for that not long."""
-        try:
-            self._supervisor.kill_all()
-            self._log.flush()
-        finally:
-            os._exit(self.status)
+async def _watch_input(
+    incoming: AsyncIterable[SessionMessage],
+    relayed: MemoryObjectSendStream[SessionMessage],
+    on_end: Callable[[], None],
+) -> None:
+    """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
+    try:
+        async for message in incoming:
+            await relayed.send(message)
+    finally:
+        on_end()
+        relayed.close()

@@ -1,0 +1,53 @@
+"""The end of the server, however it comes: a moment for the commands, then the process is gone."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+import anyio
+
+from cmdtool.process import LAST_GRACE, Supervisor
+from cmdtool.server.log import StderrLog
+
+logger = logging.getLogger(__name__)
+
+PATIENCE: Final = LAST_GRACE + 0.5
+"""Seconds from `Ending.begin` to the end of the process, even if a client reads no last answer."""
+
+
+class Ending:
+    """Ends the commands and the process; `status` is what it exits with."""
+
+    def __init__(self, supervisor: Supervisor, log: StderrLog) -> None:
+        self.status = 0
+        self._supervisor = supervisor
+        self._log = log
+
+    async def watch_signals(self, *numbers: signal.Signals, on_first: Callable[[], None]) -> None:
+        """The first signal calls `on_first` and sets the status to 128 + signal; a second one kills at once."""
+        with anyio.open_signal_receiver(*numbers) as signals:
+            async for number in signals:
+                if self.status:
+                    self.leave()
+                self.status = 128 + number
+                logger.info("ending on %s", number.name)
+                on_first()
+
+    def begin(self) -> None:
+        """Tell the commands to hurry; after `PATIENCE` seconds kill what is left and leave."""
+        self._supervisor.hurry()
+        # A thread, so that neither a blocked client nor a busy event loop can hold it up.
+        deadline = threading.Timer(PATIENCE, self.leave)
+        deadline.daemon = True
+        deadline.start()
+
+    def leave(self) -> NoReturn:
+        """Kill what is left and end the process, without waiting for anything but the log, and for that not long."""
+        try:
+            self._supervisor.kill_all()
+            self._log.flush()
+        finally:
+            os._exit(self.status)
