@@ -40,7 +40,11 @@ async def cancel(stage: Stage) -> None:
 async def cancel_twice(stage: Stage) -> None:
     """Cancel, and tell the server twice more."""
     await cancel(stage)
-    notice = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": stage.wire.last_id}}
+    notice = {
+        "jsonrpc": "2.0",
+        "method": "notifications/cancelled",
+        "params": {"requestId": stage.wire.sent["tools/call"]["id"]},
+    }
     for _ in range(2):
         await stage.wire.send(json.dumps(notice).encode())
 
@@ -85,6 +89,8 @@ def send_server(number: signal.Signals) -> Callable[[Stage], Awaitable[None]]:
 
 
 async def _end_server(stage: Stage, end: Callable[[], Awaitable[None]]) -> None:
+    """Call, and when the program is ready do what ends the server; what is begun then must be over in time."""
+
     async def lost() -> None:
         with suppress(MCPError):
             await stage.call()
@@ -92,8 +98,8 @@ async def _end_server(stage: Stage, end: Callable[[], Awaitable[None]]) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lost)
         await stage.ready()
-        begun = time.monotonic()
         await end()
+        begun = time.monotonic()
         await stage.server.wait()
         tasks.cancel_scope.cancel()
     stage.ended_at = begun
@@ -109,18 +115,24 @@ async def stop_reading(stage: Stage) -> CallToolResult | None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keep)
         await stage.ready()
-        stage.wire.stop_reading()
+        await _stop_reading(stage)
         await until(lambda: stage.made("done"), 60)
         stage.wire.go_on_reading()
     return results[0]
+
+
+async def _stop_reading(stage: Stage) -> None:
+    """Read nothing more, and ask for more than the pipe and the buffers before it can hold."""
+    stage.wire.stop_reading()
+    for number in range(1000):
+        await stage.wire.send(json.dumps(stage.wire.sent["tools/list"] | {"id": f"unread-{number}"}).encode())
 
 
 async def end_unread(stage: Stage) -> None:
     """Read nothing, and send the server SIGTERM."""
 
     async def send() -> None:
-        stage.wire.stop_reading()
-        await until(lambda: stage.made("done"), 60)
+        await _stop_reading(stage)
         stage.server.terminate()
 
     await _end_server(stage, send)

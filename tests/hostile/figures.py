@@ -26,7 +26,7 @@ def row(figures: Figures) -> list[str]:
     before, after = figures.descriptors_before, figures.descriptors_after
     return [
         f"{figures.took:.1f}",
-        f"{figures.growth:.1f}",
+        "-" if figures.growth is None else f"{figures.growth:.1f}",
         f"{figures.dead_after:.2f}",
         f"{figures.longest_answer:.2f}",
         str(figures.notifications),

@@ -1,5 +1,6 @@
 """The server of one case and the SDK's client, with an end of the pipes that can stall, hang up or send garbage."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -34,8 +35,8 @@ class Wire:
         self._flowing = anyio.Event()
         self._flowing.set()
         self.has_stopped = False
-        self.last_id: int | str = 0
-        """The id of the request that was sent last."""
+        self.sent: dict[str, dict[str, Any]] = {}
+        """The newest message of each method that was sent."""
 
     @asynccontextmanager
     async def transport(self) -> AsyncIterator[TransportStreams]:
@@ -64,9 +65,9 @@ class Wire:
     async def _write(self, from_client: MemoryObjectReceiveStream[SessionMessage]) -> None:
         try:
             async for sent in from_client:
-                if isinstance(sent.message, types.JSONRPCRequest) and sent.message.method == "tools/call":
-                    self.last_id = sent.message.id
-                await self.send(sent.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+                message = sent.message.model_dump(mode="json", by_alias=True, exclude_unset=True)
+                self.sent[message.get("method", "")] = message
+                await self.send(json.dumps(message).encode())
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass
 
