@@ -1,4 +1,5 @@
 /* memory MB PROCESSES: each of them takes that much and holds it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +11,10 @@ int main(int argc, char **argv)
         if (fork() == 0)
             break;
     char *taken = malloc(size);
-    if (!taken)
+    if (!taken) {
+        perror("memory");
         return 12;
+    }
     for (size_t done = 0; done < size; done += 1 << 20) {
         memset(taken + done, 1, 1 << 20);
         usleep(2000);
