@@ -39,6 +39,13 @@ def is_alive(pid: int) -> bool:
     return (stat(pid) or "X")[0] not in "XZ"
 
 
+def program(pid: int) -> str:
+    """Return the name of the file that a process runs; empty where it cannot be known."""
+    with suppress(*GONE):
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    return ""
+
+
 def zombies(parent: int) -> list[int]:
     return [pid for pid in pids() if (fields := stat(pid)) and fields[0] == "Z" and fields[1] == str(parent)]
 
