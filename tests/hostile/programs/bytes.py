@@ -7,10 +7,10 @@ import time
 MB = 1 << 20
 
 
-def flood(unit: bytes) -> None:
-    """Print 10 MB of it."""
+def flood(unit: bytes, blocks: int = 160) -> None:
+    """Print so many blocks of 64 KiB: 10 MB."""
     block = unit * (65536 // len(unit))
-    for _ in range(160):
+    for _ in range(blocks):
         os.write(1, block)
 
 
@@ -42,7 +42,7 @@ def osc() -> None:
 
 
 def nested_escapes() -> None:
-    flood(b"\x1b]\x1bP\x1b[")
+    flood(b"\x1b]\x1bP\x1b[", 32)
     os.write(1, b"\nthe end\n")
 
 
@@ -53,7 +53,7 @@ def backspaces() -> None:
 
 
 def redraws() -> None:
-    flood(b"frame\r")
+    flood(b"frame\r", 32)
     os.write(1, b"last frame\n")
 
 
