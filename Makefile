@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PROGRAMS := cc curl ffmpeg git make pv rsync scp tar
+NODE_MODULES := tests/foreign/node_modules
+PROGRAMS := cc curl ffmpeg git make npm pv rsync scp tar
 PACKAGE_cc := gcc libc6-dev
 PACKAGE_scp := openssh-client
 
@@ -20,7 +21,7 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy
 
-unit: $(VENV)/installed programs
+unit: $(VENV)/installed $(NODE_MODULES)/installed
 	$(BIN)/pytest -n auto
 
 hostile: $(VENV)/installed programs
@@ -43,6 +44,10 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable . --group dev
 	touch $@
 
+$(NODE_MODULES)/installed: tests/foreign/package.json | programs
+	cd tests/foreign && npm install --silent
+	touch $@
+
 programs:
 	@missing=; $(foreach program,$(PROGRAMS),command -v $(program) >/dev/null \
 	    || missing="$$missing $(or $(PACKAGE_$(program)),$(program))";) \
@@ -54,4 +59,4 @@ programs:
 	    echo "hint: install them first, for example: sudo apt-get install$$missing" >&2; exit 1; fi
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE_MODULES) .mypy_cache .pytest_cache .ruff_cache .hypothesis

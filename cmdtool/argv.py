@@ -5,6 +5,7 @@ through `Resolve`. `within` is checked before the command starts, so whoever can
 it: the barrier against that is a sandbox.
 """
 
+import glob
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, Protocol, TypeAlias
 
-from cmdtool.errors import ArgumentError, StartError
+from cmdtool.env_file import parse_env_file
+from cmdtool.errors import ArgumentError, BadValue, StartError
 from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Terminal, Tool
 from cmdtool.programs import running_programs
 from cmdtool.template import Hole, Template
@@ -52,6 +54,9 @@ class Resolve(Protocol):
     def exists(self, path: str) -> bool:
         """Whether there is something at `path`."""
 
+    def read_small(self, path: str) -> bytes:
+        """Return what the regular file `path` holds; raises `OSError`, also where that is more than 1 MiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -64,6 +69,15 @@ class Invocation:
     stdin: bytes
     terminal: Terminal | None = None
     """What standard output and error are; pipes without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePattern:
+    """Where files lie that a command makes: an absolute path, as `glob` reads it, with values taken literally."""
+
+    pattern: str
+    within: tuple[str, ...]
+    """Folders that the files must lie in; anywhere if there are none."""
 
 
 def build_invocation(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Invocation:
@@ -98,6 +112,26 @@ def build_count(tool: Tool, counted: Counted, arguments: Mapping[str, JSONValue]
     return _invocation(tool, counted, arguments, _values(tool, arguments), resolve)
 
 
+def file_patterns(
+    tool: Tool, arguments: Mapping[str, JSONValue], cwd: str, resolve: Resolve
+) -> tuple[FilePattern, ...]:
+    """Return where the files of `output.files` lie: one pattern an item of an array, none where a value is not given.
+
+    A file lies within the folders of an argument in its path, as the argument itself does.
+    """
+    values = _values(tool, arguments)
+    patterns = []
+    for template in tool.output.files:
+        starts_at_home = str(template.parts[0]).startswith("~/") and not isinstance(template.parts[0], Hole)
+        folders = [folder for name in template.holes for folder in tool.arguments[name].within]
+        within = tuple(_locate(tool, folder, resolve) for folder in folders)
+        for bound in _bindings(template.holes, values):
+            path = template.fill({name: glob.escape(_one(bound[name])) for name in template.holes})
+            whole = _locate(tool, path, resolve) if starts_at_home else posixpath.join(glob.escape(cwd), path)
+            patterns.append(FilePattern(whole, within))
+    return tuple(dict.fromkeys(patterns))
+
+
 def find_program(tool: Tool, resolve: Resolve, runs: Tool | Counted | None = None) -> str:
     """Return the absolute path of the program that `tool` starts, or that `runs`, one of its counted totals, does.
 
@@ -107,6 +141,28 @@ def find_program(tool: Tool, resolve: Resolve, runs: Tool | Counted | None = Non
     program = _elements(tool, runs or tool)[0]
     assert isinstance(program, Template)
     return _locate_program(tool, program.fill({}), resolve)
+
+
+def read_env_file(tool: Tool, resolve: Resolve) -> dict[str, str]:
+    """Return the variables that the tool's `env_file` sets; none if it has no such file.
+
+    Raises:
+        StartError: it cannot be read, or a line of it is wrong.
+    """
+    if tool.env_file is None:
+        return {}
+    path = _locate(tool, tool.env_file, resolve)
+    try:
+        return parse_env_file(resolve.read_small(path).decode("utf-8"))
+    except FileNotFoundError as exc:
+        raise StartError(f"the `env_file` {_shown(path)} does not exist") from exc
+    except OSError as exc:
+        raise StartError(f"the `env_file` {_shown(path)} cannot be read: {(exc.strerror or str(exc)).lower()}") from exc
+    except UnicodeDecodeError as exc:
+        raise StartError(f"the `env_file` {_shown(path)} is not UTF-8 (byte {exc.start})") from None
+    except BadValue as exc:
+        hint = f"\nhint: {exc.hint}" if exc.hint else ""
+        raise StartError(f"the `env_file` {_shown(path)}, {exc.message}{hint}") from exc
 
 
 def argument_texts(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, str]:
@@ -407,6 +463,8 @@ def _environment(
         env["TERM"] = _TERMINAL_TYPE
         env.pop("COLUMNS", None)
         env.pop("LINES", None)
+    for name, text in read_env_file(tool, resolve).items():
+        _set(env, name, text, ())
     # What was not given is unset, also where the inherited environment has a variable of that name.
     if arguments is not None:
         for name in tool.arguments:

@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from cmdtool import __version__
 from cmdtool.errors import CmdtoolError, ManifestError
+from cmdtool.text import clean
 
 if TYPE_CHECKING:
     from cmdtool.model import Tool
@@ -114,11 +115,14 @@ def run(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and where, and stop.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Start without asking, where the tool asks first.", show_default=False)
+    ] = False,
 ) -> None:
     """Run a tool at the terminal with a live bar; or any command: cmdtool run -- COMMAND ..."""
     from cmdtool.commands.run import Options, run_command, run_tool
 
-    options = Options(as_json=as_json, dry_run=dry_run)
+    options = Options(as_json=as_json, dry_run=dry_run, yes=yes)
     command = ctx.meta.get("command")
     if command is None:
         if tool is None:
@@ -262,7 +266,7 @@ def main() -> None:
     try:
         app()
     except CmdtoolError as exc:
-        typer.echo(_error_text(exc), err=True)
+        typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
 
 

@@ -68,5 +68,13 @@ class ArgumentError(CmdtoolError):
     """A call's arguments cannot be used; the message says which one and what to change."""
 
 
+class MissingArgumentsError(ArgumentError):
+    """Nothing is wrong with a call but that the required arguments `names` are missing."""
+
+    def __init__(self, message: str, names: Sequence[str]) -> None:
+        super().__init__(message)
+        self.names = tuple(names)
+
+
 class StartError(CmdtoolError):
     """The program could not be started: not found, not executable, too long a command line."""

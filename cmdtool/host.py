@@ -1,8 +1,12 @@
 """The machine as `argv.Resolve` sees it: its environment, its programs and its files."""
 
+import errno
 import os
 import stat
 from collections.abc import Mapping
+from typing import Final
+
+_MOST_BYTES: Final = 1 << 20
 
 
 class LocalHost:
@@ -29,6 +33,20 @@ class LocalHost:
     def exists(self, path: str) -> bool:
         """Whether there is something at `path`."""
         return os.path.exists(path)
+
+    def read_small(self, path: str) -> bytes:
+        """Return what the regular file `path` holds.
+
+        Raises:
+            OSError: it cannot be read, is something else, or holds more than 1 MiB.
+        """
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is not a regular file")
+            data = file.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return data
 
 
 def _is_executable(path: str) -> bool:

@@ -196,7 +196,6 @@ class Argument(BaseModel):
         extra="allow",
         json_schema_extra=_argument_schema,
     )
-    planned: ClassVar[frozenset[str]] = frozenset({"secret", "ask"})
 
     optional: Annotated[StrictBool, Field(description="May be left out.")] = False
     allow_dash: Annotated[StrictBool, Field(description="May begin with `-`.")] = False
@@ -207,6 +206,7 @@ class Argument(BaseModel):
         Field(description="Folders that a path must lie in."),
     ] = ()
     must_exist: Annotated[StrictBool, Field(description="The path must exist.")] = False
+    secret: Annotated[StrictBool, Field(description="Never part of a command line, and masked in all output.")] = False
 
     @property
     def property_schema(self) -> Mapping[str, JSONValue]:
@@ -343,14 +343,54 @@ def _terminal(value: object) -> object:
     return value
 
 
+TEXT_LIMIT: Final = 64 * 1024
+"""Bytes of output in a result that is text for the model, unless the manifest says otherwise."""
+
+DATA_LIMIT: Final = 1024 * 1024
+"""The same where the result is data: JSON that was cut cannot be read."""
+
+
+def _output(value: object) -> object:
+    return {"format": value} if isinstance(value, str) else value
+
+
 class Output(Model):
-    """What of a command's output the result holds; `limit` is in bytes, for both streams together."""
+    """What of a command's output the result holds, in which form, and which files it made."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"schema", "spool", "files"})
+    planned: ClassVar[frozenset[str]] = frozenset({"spool"})
 
-    format: Literal["text"] = "text"
+    format: Literal["text", "json", "lines"] = "text"
     stream: Literal["both", "stdout", "stderr"] = "both"
-    limit: Size = 64 * 1024
+    bytes_at_most: Annotated[Size | None, Field(alias="limit")] = None
+    data_schema: Annotated[
+        dict[str, JSONValue] | None, Field(alias="schema", description="JSON Schema of the result, or of one line.")
+    ] = None
+    files: Annotated[tuple[TemplateText, ...], BeforeValidator(_one_or_more), _OrOne()] = ()
+
+    @property
+    def limit(self) -> int:
+        """The most bytes of output in a result, both streams together."""
+        return self.bytes_at_most or (TEXT_LIMIT if self.format == "text" else DATA_LIMIT)
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The streams that the result of a success holds; data is read from one of them."""
+        if self.stream == "both":
+            return STREAMS if self.format == "text" else ("stdout",)
+        return (self.stream,)
+
+
+def _confirm(value: object) -> object:
+    return {"message": value} if isinstance(value, str) else value
+
+
+class Confirm(Model):
+    """What the person is asked before a call starts."""
+
+    message: TemplateText
+    otherwise: Annotated[
+        Literal["refuse", "allow"], Field(description="What happens where the client cannot ask anybody.")
+    ] = "refuse"
 
 
 class Annotations(Model):
@@ -365,7 +405,7 @@ class Annotations(Model):
 class Icon(Model):
     """A picture of a tool or the server: an https or data URI."""
 
-    src: Annotated[str, Field(pattern="^(https://|data:)")]
+    src: Annotated[str, Field(pattern="^(https://|data:)[!-~]*$")]
     mime_type: str | None = None
     sizes: tuple[str, ...] | None = None
     theme: Literal["light", "dark"] | None = None
@@ -374,9 +414,7 @@ class Icon(Model):
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
 
-    planned: ClassVar[frozenset[str]] = frozenset(
-        {"task", "limits", "sandbox", "confirm", "env_file", "keep_background", "ask"}
-    )
+    planned: ClassVar[frozenset[str]] = frozenset({"task", "limits", "sandbox", "keep_background"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -385,6 +423,7 @@ class Defaults(Model):
         "-c",
     )
     env: dict[Annotated[str, Field(pattern=f"^{HOLE_NAME}$")], TemplateText] = {}
+    env_file: Annotated[str | None, Field(description="A file of `NAME=value` lines, read at each call.")] = None
     cwd: TemplateText | None = None
     stdin: TemplateText | None = None
     pty: Annotated[Terminal | None, BeforeValidator(_terminal), _OrBoolean()] = None
@@ -396,7 +435,9 @@ class Defaults(Model):
     ] = (0,)
     concurrency: Positive | None = None
     progress: ProgressForm = ProgressSpec()
-    output: Output = Output()
+    output: Annotated[Output, BeforeValidator(_output), _OrText()] = Output()
+    confirm: Annotated[Confirm | None, BeforeValidator(_confirm), _OrText()] = None
+    ask: Annotated[StrictBool, Field(description="Ask the person for required arguments that are missing.")] = False
     annotations: Annotations = Annotations()
     icons: tuple[Icon, ...] = ()
 
@@ -423,14 +464,15 @@ class ServerKeys(Model):
 class ManifestFile(Model):
     """One `tools.yaml` as written."""
 
-    planned: ClassVar[frozenset[str]] = frozenset({"secrets"})
-
     version: Literal[1] = 1
     server: ServerKeys | None = None
     defaults: Defaults = Defaults()
     concurrency: Positive | None = None
     path: tuple[str, ...] = ()
     inherit_env: tuple[str, ...] = ()
+    secrets: Annotated[
+        tuple[str, ...], Field(description="Environment variables whose values are masked in all output; globs.")
+    ] = ()
     parsers: dict[Annotated[str, Field(pattern=f"^{PARSER_NAME}$")], ProgressForm] = {}
     tools: Annotated[dict[Annotated[str, Field(pattern=f"^{TOOL_NAME}$")], ToolKeys], Field(min_length=1)] = {}
 
@@ -450,6 +492,8 @@ class Tool(ToolKeys):
     path: tuple[str, ...] = ()
     """Folders that are searched before PATH, as written."""
     inherit_env: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    """Globs of the environment variables whose values are masked."""
 
 
 class Manifest(Model):

@@ -23,6 +23,17 @@ class Excerpt:
         tail = self.tail.lstrip(bytes(range(0x80, 0xC0))).decode("utf-8", "replace")
         return f"{clean(head)}\n[... {self.left_out:,} bytes left out ...]\n{clean(tail)}"
 
+    def shortened(self, limit: int) -> "Excerpt":
+        """Return the excerpt cut to `limit` bytes."""
+        head, tail = self.head, self.tail
+        if len(head) + len(tail) <= limit:
+            return self
+        if not tail:  # nothing was left out: all of the stream is in the head
+            head, tail = head[: len(head) // 2], head[len(head) // 2 :]
+        half = limit // 2
+        head, tail = head[:half], tail[len(tail) - min(half, len(tail)) :]
+        return Excerpt(head, self.left_out + len(self.head) + len(self.tail) - len(head) - len(tail), tail)
+
 
 class Capture:
     """The first and the last `limit` bytes of a stream; holds less than four times that, however long it is."""

@@ -7,10 +7,11 @@ from typing import Final, Literal, TypeAlias
 
 import anyio
 
-from cmdtool.argv import Invocation, Resolve, argument_texts, build_count, build_invocation
+from cmdtool.argv import FilePattern, Invocation, Resolve, argument_texts, build_count, build_invocation, file_patterns
 from cmdtool.detect import NOTHING_KNOWN, Known
 from cmdtool.errors import StartError
 from cmdtool.library import known_programs
+from cmdtool.masking import LEAST, MASK, NO_SECRETS, Secrets, StreamMask, is_too_short, named
 from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exit, Process, Supervisor
@@ -19,6 +20,7 @@ from cmdtool.readings import Reading
 from cmdtool.reporter import Reporter
 from cmdtool.scanner import QUIET, Scanner
 from cmdtool.schema import check_arguments
+from cmdtool.text import clean, clean_line
 from cmdtool.values import first_number
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ DRAIN: Final = 2.0
 EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout"]
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
 
+_LONGEST_VALUE: Final = 1000
+"""Characters of an argument's value in a question."""
+
 _MOMENT: Final = 0.05
 _NOTHING: Final = Excerpt(b"", 0, b"")
 
@@ -43,11 +48,24 @@ class Call:
     tool: Tool
     invocation: Invocation
     texts: Mapping[str, str]
-    """The arguments as the text that messages and totals show."""
+    """The arguments as the text that messages and totals show; secrets are not among them."""
     counts: tuple[tuple[Counted, Invocation], ...]
     """The commands that count a total while the call runs."""
     known: Known = NOTHING_KNOWN
     """What `auto` may know of the programs that run."""
+    secrets: Secrets = NO_SECRETS
+    """What is masked in all that the command prints."""
+    files: tuple[FilePattern, ...] = ()
+    """Where the files lie that the command makes and the result holds."""
+
+    @property
+    def question(self) -> str | None:
+        """What the person is asked before the call starts, None if nothing; fit to be shown."""
+        if self.tool.confirm is None:
+            return None
+        message = self.tool.confirm.message
+        given = {name: clean_line(text, _LONGEST_VALUE) for name, text in self.texts.items()}
+        return clean(message.fill({name: given.get(name, "(not given)") for name in message.holes}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +92,26 @@ class RunResult:
         return self.stdout.left_out + self.stderr.left_out
 
 
-def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) -> Call:
+def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve, *, conceal: bool = False) -> Call:
     """Check the arguments of a call and build its command lines; nothing is started.
+
+    Args:
+        tool: what to call.
+        arguments: as the client sent them.
+        resolve: the machine.
+        conceal: put a mask in place of each secret argument, for a call that is only shown.
 
     Raises:
         ArgumentError: the arguments do not fit the tool.
+        MissingArgumentsError: they do, but required ones are missing.
         StartError: a program was not found.
     """
     checked = check_arguments(tool, arguments)
+    hidden = {name: value for name, value in checked.items() if tool.arguments[name].secret}
+    if conceal:
+        checked |= dict.fromkeys(hidden, MASK)
     invocation = build_invocation(tool, checked, resolve)
+    secrets = _secrets(tool, hidden, invocation, resolve)
     counts = []
     for counted in tool.progress.counted_totals:
         try:
@@ -90,7 +119,25 @@ def prepare(tool: Tool, arguments: Mapping[str, JSONValue], resolve: Resolve) ->
         except StartError as exc:
             logger.warning("%s: no total: %s", tool.name, exc)
     known = known_programs(invocation.argv) if tool.progress.detects else NOTHING_KNOWN
-    return Call(tool, invocation, argument_texts(tool, checked), tuple(counts), known)
+    files = file_patterns(tool, checked, invocation.cwd, resolve)
+    texts = argument_texts(tool, {name: value for name, value in checked.items() if name not in hidden})
+    return Call(tool, invocation, texts, tuple(counts), known, secrets, files)
+
+
+def named_secrets(tool: Tool, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables among `environ` that the tool's manifest calls secret."""
+    return {name: environ[name] for name in named(tool.secrets, environ)}
+
+
+def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, resolve: Resolve) -> Secrets:
+    """Return what must not leave: secret arguments, and the values of named variables, the server's and the command's.
+
+    An argument that is too short to be found in output is warned of, without its value.
+    """
+    for name in (name for name, value in hidden.items() if is_too_short(value)):
+        logger.warning("%s: `%s` has fewer than %d characters and is not masked", tool.name, name, LEAST)
+    variables = [named_secrets(tool, environ) for environ in (resolve.environ, invocation.env)]
+    return Secrets([*hidden.values(), *(value for values in variables for value in values.values())])
 
 
 async def run_call(
@@ -136,6 +183,7 @@ class _Intake:
         self._output = call.tool.output
         self._idle_timeout = call.tool.idle_timeout
         self._captures = {stream: Capture(self._output.limit) for stream in STREAMS}
+        self._masks = {stream: StreamMask(call.secrets) for stream in STREAMS}
         self._ended = {stream: anyio.Event() for stream in STREAMS}
         self._echo = echo
         self._echoing: set[Stream] = set()
@@ -143,9 +191,10 @@ class _Intake:
 
     async def pump(self, process: Process, stream: Stream) -> None:
         """Read one stream to its end."""
-        progress = self._progress
+        progress, mask = self._progress, self._masks[stream]
         while True:
-            awaits_quiet = progress is not None and progress.scanner.awaits_quiet(stream)
+            # Where the beginning of a secret is held back, the record is not whole: `1` of `51` may be missing.
+            awaits_quiet = progress is not None and progress.scanner.awaits_quiet(stream) and not mask.holds
             with anyio.move_on_after(QUIET if awaits_quiet else None) as quiet:
                 block = await process.read(stream)
             if quiet.cancelled_caught:
@@ -154,17 +203,26 @@ class _Intake:
                 continue
             if not block:
                 break
-            if self._echo:
-                self._echoing.add(stream)
-                await self._echo(stream, block)
-                self._echoing.discard(stream)
             begun = anyio.current_time()
-            self._take(stream, block)
+            if self._idle_timeout is not None:
+                self.idle.deadline = begun + self._idle_timeout
+            masked = mask.feed(block)
+            self._take(stream, masked)
             if (busy := anyio.current_time() - begun) > TURN:
                 await anyio.sleep(busy)  # the answers to other requests take many short turns
+            await self._show(stream, masked)
+        rest = mask.finish()
+        self._take(stream, rest)
+        await self._show(stream, rest)
         if progress:
             progress.offer(progress.scanner.finish(stream))
         self._ended[stream].set()
+
+    async def _show(self, stream: Stream, block: bytes) -> None:
+        if self._echo and block:
+            self._echoing.add(stream)
+            await self._echo(stream, block)
+            self._echoing.discard(stream)
 
     async def drain(self) -> bool:
         """Wait until both streams have ended, at most `DRAIN` seconds; return whether they have.
@@ -178,6 +236,8 @@ class _Intake:
                     await ended.wait()
                 return True
             left -= 0 if self._echoing else _MOMENT
+        for stream, mask in self._masks.items():
+            self._take(stream, mask.finish())
         return False
 
     def set_total(self, counted: Counted, value: float) -> None:
@@ -187,13 +247,13 @@ class _Intake:
 
     def excerpts(self, *, failed: bool) -> list[Excerpt]:
         """Return standard output and error within the limit; after a failure both, whatever the tool keeps."""
-        kept = STREAMS if failed or self._output.stream == "both" else (self._output.stream,)
+        kept = STREAMS if failed else self._output.streams
         cut = dict(zip(kept, share_limit([self._captures[stream] for stream in kept], self._output.limit), strict=True))
         return [cut.get(stream, _NOTHING) for stream in STREAMS]
 
     def _take(self, stream: Stream, block: bytes) -> None:
-        if self._idle_timeout is not None:
-            self.idle.deadline = anyio.current_time() + self._idle_timeout
+        if not block:
+            return
         self._captures[stream].feed(block)
         if self._progress:
             self._progress.offer(self._progress.scanner.feed(stream, block, anyio.current_time()))
@@ -235,7 +295,7 @@ async def _until_ended(process: Process, tool: Tool, intake: _Intake) -> EndedBy
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:
     """Count a total: the first number of the last line that the command prints. Its failure means no total."""
-    result = await run_call(Call(call.tool, invocation, call.texts, ()), supervisor)
+    result = await run_call(Call(call.tool, invocation, call.texts, (), secrets=call.secrets), supervisor)
     value = first_number(result.stdout.text.rstrip().rpartition("\n")[2])
     if value and result.outcome is None:
         intake.set_total(counted, value)

@@ -11,9 +11,9 @@ import re2
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from cmdtool.errors import ArgumentError, BadValue
-from cmdtool.model import JSONValue, Tool
-from cmdtool.text import clean_line
+from cmdtool.errors import ArgumentError, BadValue, MissingArgumentsError
+from cmdtool.model import Argument, JSONValue, Tool
+from cmdtool.text import clean, clean_line
 
 _VALUE_LENGTH: Final = 80
 _LINE_LENGTH: Final = 300
@@ -28,6 +28,15 @@ _TYPES: Final = {
     "string": "a string",
 }
 
+_TITLES: Final = ("title", "description")
+_FORM_KEYS: Final = {
+    "string": (*_TITLES, "enum", "minLength", "maxLength", "format"),
+    "integer": (*_TITLES, "minimum", "maximum"),
+    "number": (*_TITLES, "minimum", "maximum"),
+    "boolean": _TITLES,
+}
+_FORM_FORMATS: Final = ("email", "uri", "date", "date-time")
+
 _BOUNDS: Final = {
     "minLength": "short: at least {} characters",
     "maxLength": "long: at most {} characters",
@@ -36,15 +45,50 @@ _BOUNDS: Final = {
 }
 
 
+SUBSCHEMA: Final = frozenset("items contains additionalProperties propertyNames not if then else contentSchema".split())
+SUBSCHEMA_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+SUBSCHEMA_MAP: Final = frozenset({"properties", "dependentSchemas"})
+"""The keywords whose values are schemas, lists and mappings of schemas."""
+
+_WORDS: Final = frozenset({"title", "description", "$comment"})
+"""The keywords whose values are only read, by a model or a person."""
+
+
 def input_schema(tool: Tool) -> dict[str, JSONValue]:
-    """Return the `inputSchema` of `tool`: its arguments in manifest order, without cmdtool's own keys."""
-    schema: dict[str, JSONValue] = {
-        "type": "object",
-        "properties": {name: dict(argument.property_schema) for name, argument in tool.arguments.items()},
-    }
-    if required := [name for name, argument in tool.arguments.items() if argument.is_required]:
+    """Return the `inputSchema` of `tool`: its arguments in manifest order, words cleaned, no key of cmdtool's own.
+
+    What the person can be asked for is not required in it: a model would make up what it does not know.
+    """
+    properties = {name: _cleaned(argument.property_schema) for name, argument in tool.arguments.items()}
+    return _object_schema(tool, properties)
+
+
+def _object_schema(tool: Tool, properties: dict[str, JSONValue]) -> dict[str, JSONValue]:
+    schema: dict[str, JSONValue] = {"type": "object", "properties": properties}
+    if required := [
+        name
+        for name, argument in tool.arguments.items()
+        if argument.is_required and not (tool.ask and form_property(argument))
+    ]:
         schema["required"] = required
     return schema | {"additionalProperties": False}
+
+
+def _cleaned(schema: JSONValue) -> JSONValue:
+    if not isinstance(schema, Mapping):
+        return schema
+    cleaned: dict[str, JSONValue] = {}
+    for key, value in schema.items():
+        if key in _WORDS and isinstance(value, str):
+            value = clean(value)
+        elif key in SUBSCHEMA:
+            value = _cleaned(value)
+        elif key in SUBSCHEMA_LIST and isinstance(value, list | tuple):
+            value = [_cleaned(item) for item in value]
+        elif key in SUBSCHEMA_MAP and isinstance(value, Mapping):
+            value = {name: _cleaned(item) for name, item in value.items()}
+        cleaned[key] = value
+    return cleaned
 
 
 def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
@@ -52,6 +96,7 @@ def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str,
 
     Raises:
         ArgumentError: they do not fit the tool's `inputSchema`; the message has a line for each problem.
+        MissingArgumentsError: they do, but required ones are missing.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     try:
@@ -63,10 +108,63 @@ def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str,
     if len(problems) > _MOST_PROBLEMS:
         problems[_MOST_PROBLEMS:] = ["more problems are not shown"]
     if problems:
-        raise ArgumentError("\n".join(problems))
+        missing = [name for name, argument in tool.arguments.items() if argument.is_required and name not in given]
+        text = "\n".join(problems)
+        raise MissingArgumentsError(text, missing) if len(missing) == len(problems) else ArgumentError(text)
     schemas = {name: argument.property_schema for name, argument in tool.arguments.items()}
     filled = {name: given.get(name, schema.get("default")) for name, schema in schemas.items()}
     return {name: value for name, value in filled.items() if value is not None}
+
+
+def form_property(argument: Argument) -> dict[str, JSONValue] | None:
+    """Return the schema of an argument as a form has it, None if it cannot be asked for in one.
+
+    A form knows text, numbers, yes or no, and a choice of texts (2025-06-18, elicitation, "Requested Schema"). What
+    else the argument's own schema says is checked after it was answered. Secrets must not be asked for in one.
+    """
+    if argument.secret:
+        return None
+    schema = argument.property_schema
+    kind = schema.get("type", "string" if "enum" in schema else None)
+    known = _FORM_KEYS.get(kind, ()) if isinstance(kind, str) else ()
+    if not known or not all(isinstance(choice, str) for choice in schema.get("enum", ())):
+        return None
+    kept = {key: clean(schema[key]) if key in _TITLES else schema[key] for key in known if key in schema}
+    if kept.get("format") not in _FORM_FORMATS:
+        kept.pop("format", None)
+    return {"type": kind, **kept}
+
+
+def output_schema(tool: Tool) -> dict[str, JSONValue] | None:
+    """Return the `outputSchema` of `tool`, an object's as MCP wants it; None if its result is text.
+
+    JSON that need not be an object stands under `result`, lines stand under `lines`.
+    """
+    output = tool.output
+    if output.format == "lines":
+        line = {"type": "string"} if output.data_schema is None else _cleaned(output.data_schema)
+        lines = {"type": "array", "items": line}
+        left_out = {"type": "integer", "description": "How many bytes between the first and the last lines are missing"}
+        properties = {"lines": lines, "bytes_left_out": left_out}
+        return {"type": "object", "properties": properties, "required": ["lines"]}
+    if output.format == "text" or output.data_schema is None:
+        return None if output.format == "text" else {"type": "object"}
+    data: dict[str, JSONValue] = _cleaned(output.data_schema)
+    if output.data_schema.get("type") == "object":
+        return data
+    return {"type": "object", "properties": {"result": data}, "required": ["result"]}
+
+
+def find_result_misfit(schema: Mapping[str, JSONValue], result: JSONValue) -> str | None:
+    """Return where and why `result` does not fit an `outputSchema`; None if it does."""
+    try:
+        error = next(_validator(json.dumps(schema)).iter_errors(result), None)
+    except (RecursionError, OverflowError):
+        return "it is nested too deeply, or a number in it is far too long"
+    if error is None:
+        return None
+    where = f"`{_path(error)}`: " if error.absolute_path else ""
+    return clean_line(f"{where}{explain(error)}", _LINE_LENGTH)
 
 
 def find_misfit(schema: Mapping[str, JSONValue], value: JSONValue) -> str | None:
@@ -103,9 +201,11 @@ def _problems(tool: Tool, given: Mapping[str, JSONValue]) -> Iterator[str]:
     for name, reason in unfit.items():
         yield f"`{name}`: {reason}"
     # The schema is text here so that a tool with the same arguments, reloaded, finds its validator again.
-    validator = _validator(json.dumps(input_schema(tool) | {"required": []}))
+    properties = {name: argument.property_schema for name, argument in tool.arguments.items()}
+    validator = _validator(json.dumps(_object_schema(tool, properties) | {"required": []}))
     for error in validator.iter_errors({name: value for name, value in known.items() if name not in unfit}):
-        yield clean_line(f"`{_path(error)}`: {explain(error)}", _LINE_LENGTH)
+        is_secret = tool.arguments[str(error.absolute_path[0])].secret
+        yield clean_line(f"`{_path(error)}`: {_explain_secret(error) if is_secret else explain(error)}", _LINE_LENGTH)
 
 
 def _why_not_json(value: JSONValue) -> str | None:
@@ -168,7 +268,16 @@ def _path(error: ValidationError) -> str:
 
 def explain(error: ValidationError) -> str:
     """Return what is wrong with a value, in one line that is never long."""
-    value = _shown(error.instance)
+    return _explain(error, _shown(error.instance))
+
+
+def _explain_secret(error: ValidationError) -> str:
+    """Return what is wrong with a secret, without quoting it."""
+    known = ("type", "pattern", "minLength", "maxLength")
+    return _explain(error, "the secret") if error.validator in known else f"does not fit `{error.validator}`"
+
+
+def _explain(error: ValidationError, value: str) -> str:
     wanted: Any = error.validator_value
     match error.validator:
         case "type":

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcp import Client, StdioServerParameters
+from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, TextContent
 
 Era = Literal["auto", "legacy"]
@@ -47,11 +48,13 @@ def server_command(manifest: Path) -> StdioServerParameters:
 
 
 @asynccontextmanager
-async def serving(folder: Path, manifest: str, era: Era = "auto") -> AsyncIterator[Client]:
-    """Serve the manifest, written to `folder`, and connect to it."""
+async def serving(
+    folder: Path, manifest: str, era: Era = "auto", person: ElicitationFnT | None = None
+) -> AsyncIterator[Client]:
+    """Serve the manifest, written to `folder`, and connect to it; `person` answers what the client is asked."""
     path = folder / "tools.yaml"
     path.write_text(manifest)
-    async with Client(server_command(path), mode=era) as client:
+    async with Client(server_command(path), mode=era, elicitation_callback=person) as client:
         yield client
 
 

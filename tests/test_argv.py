@@ -42,6 +42,7 @@ class FakeHost:
         self._programs = programs
         self._paths = paths
         self._links = links or {}
+        self.files: dict[str, bytes] = {}
 
     def which(self, program: str, path: str) -> str | None:
         candidates = [program] if "/" in program else [f"{folder}/{program}" for folder in path.split(":")]
@@ -54,6 +55,11 @@ class FakeHost:
 
     def exists(self, path: str) -> bool:
         return posixpath.normpath(path) in (*self._paths, *self._programs)
+
+    def read_small(self, path: str) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return self.files[path]
 
 
 HOST = FakeHost()
@@ -552,3 +558,27 @@ def test_the_controlling_terminal_is_where_the_program_looks(keys: dict[str, Any
     terminal = build(make_tool(**{"pty": True, **keys}), host).terminal
     assert terminal is not None
     assert terminal.controlling == controlling
+
+
+# --- env_file and secrets ---
+
+
+def test_an_env_file_stands_between_what_is_inherited_and_env() -> None:
+    host = FakeHost({"PATH": "/bin", "HOME": "/home/me", "LANG": "C", "TZ": "UTC"})
+    host.files["/srv/a.env"] = b"LANG=en\nB=file\nC=file\nx=file\n"
+    tool = make_tool(
+        shell="true", arguments={"x": {"type": "string", "optional": True}}, env_file="a.env", env={"C": "own"}
+    )
+    env = build(tool, host).env
+    assert {name: env.get(name) for name in ("TZ", "LANG", "B", "C", "x")} == {
+        "TZ": "UTC",
+        "LANG": "en",
+        "B": "file",
+        "C": "own",
+        "x": None,
+    }
+
+
+def test_an_env_file_that_is_missing_starts_nothing() -> None:
+    with pytest.raises(StartError, match=r"`/srv/a\.env` does not exist"):
+        build(make_tool(["tool"], env_file="a.env"))

@@ -297,3 +297,13 @@ def test_a_reader_that_takes_its_time_gets_all_of_the_output(tmp_path: Path) -> 
     piped = f"{sys.executable} -m cmdtool run -- seq 1 28000 | (sleep 4; wc -l)"
     ran = subprocess.run(["bash", "-c", piped], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert ran.stdout.strip() == "28000"
+
+
+def test_a_manifest_cannot_act_on_the_terminal_of_whoever_looks_at_it(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text(
+        'tools: {a: {description: "x\\e]0;y\\a", command: [echo, "\\e[2Jz\\u202e"], '
+        'arguments: {b: {type: string, default: "\\x9bc"}}, env: {B: "{b}"}}}'
+    )
+    for words in (["check"], ["list"], ["run", "--dry-run", "a"], ["run", "\x1b[2J"]):
+        done = cmdtool(*words, cwd=tmp_path)
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(done.stdout + done.stderr)

@@ -10,9 +10,10 @@ ROOT = Path(cmdtool.__file__).parent
 
 # fmt: off
 LAYERS = [
-    "__init__", "errors", "values text vocabulary pseudo_terminal", "template shellwords programs", "model",
-    "records patterns schema features recording needs", "readings json_lines suggest nearly", "bars mining", "detect",
-    "scanner", "progress manifest argv", "replay", "timeline", "library host process output sinks",
+    "__init__", "errors", "values text vocabulary pseudo_terminal masking env_file", "template shellwords programs",
+    "model", "records patterns schema features recording needs", "readings json_lines suggest nearly", "bars mining",
+    "detect", "scanner", "progress manifest argv", "replay", "timeline",
+    "library host process output made_files sinks",
     "reporter", "run", "server", "commands", "cli", "__main__",
 ]
 # fmt: on

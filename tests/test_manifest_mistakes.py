@@ -62,6 +62,87 @@ MISTAKES = {
         "NUL",
         "no program",
     ),
+    # --- secrets ---
+    "a secret in a command line": (
+        tool("command: [curl, -H, 'Auth: «{token}']\narguments: {token: {type: string, secret: true}}"),
+        "tools.a.command[2]",
+        "the secret `token` cannot be part of a command line",
+        "`env:`, `stdin:` or `shell:`",
+    ),
+    "a secret in a nested list": (
+        tool("command: [curl, [-u, '«{token}']]\narguments: {token: {type: string, secret: true, optional: true}}"),
+        "tools.a.command[1][1]",
+        "cannot be part of a command line",
+        "`stdin:`",
+    ),
+    "a secret in a branch": (
+        tool("command: [x, {if: token, then: '«{token}'}]\narguments: {token: {type: string, secret: true}}"),
+        "tools.a.command[1].then",
+        "cannot be part of a command line",
+        "`env:`",
+    ),
+    "a secret in the working directory": (
+        tool("command: ls\ncwd: 'x/«{token}'\narguments: {token: {type: string, secret: true}}"),
+        "tools.a.cwd",
+        "the secret `token` cannot be part of a path",
+        "`env:`",
+    ),
+    "a secret in a command that counts": (
+        tool(
+            "command: ls\nstdin: '{token}'\narguments: {token: {type: string, secret: true}}\n"
+            "progress: {rules: ['^x'], total: {command: [count, '«{token}']}}"
+        ),
+        "tools.a.progress.total.command[1]",
+        "cannot be part of a command line",
+        "`env:`",
+    ),
+    "a secret as a total": (
+        tool(
+            "shell: ls\narguments: {token: {type: string, secret: true}}\nprogress: {rules: ['^x'], total: «'{token}'}"
+        ),
+        "tools.a.progress.total",
+        "`token` is not a number",
+        "integer",
+    ),
+    "a secret in a message": (
+        tool(
+            "shell: ls\narguments: {token: {type: string, secret: true}}\n"
+            "progress: [{pattern: '(\\d+)%', message: 'with «{token}'}]"
+        ),
+        "tools.a.progress[0].message",
+        "the secret `token` may not appear in a message",
+        "",
+    ),
+    "a secret that is no text": (
+        tool("shell: ls\narguments: {pin: {type: «integer, secret: true}}"),
+        "tools.a.arguments.pin.type",
+        "a secret is a text",
+        "`type: string`",
+    ),
+    "a secret with a default": (
+        tool("shell: ls\narguments: {token: {secret: true, «default: hunter2}}"),
+        "tools.a.arguments.token.default",
+        "a secret has no `default`",
+        "take it out",
+    ),
+    "a secret that must be a path": (
+        tool("shell: ls\narguments: {token: {secret: true, format: path, «must_exist: true}}"),
+        "tools.a.arguments.token.must_exist",
+        "a secret has no `must_exist`",
+        "take it out",
+    ),
+    "a value among the names of secrets": (
+        "secrets: [API_KEY, «$TOKEN]\n" + tool("command: ls"),
+        "secrets[1]",
+        "expected the name of an environment variable",
+        "write names, not values",
+    ),
+    "a hole in the path of an env_file": (
+        tool("command: ls\nenv_file: «'{name}.env'"),
+        "tools.a.env_file",
+        "nothing is filled in here",
+        "`.env`",
+    ),
     # --- YAML's classics ---
     "a hole without quotes is a mapping": (
         tool("command:\n  - tar\n  - «{source}"),
@@ -294,6 +375,79 @@ MISTAKES = {
     "no tools": ("«version: 1\n", "", "`tools` is missing", "write `tools:`"),
     "tools that are null": ("tools: «~\n", "tools", "expected a mapping, found `~`", ""),
     "a wrong duration": (tool("command: ls\ntimeout: «soon"), "tools.a.timeout", "expected a duration", "`90s`"),
+    # --- what the result holds, and what is asked first ---
+    "a format that is not known": (
+        tool("command: ls\noutput: «jsn"),
+        "tools.a.output",
+        "expected `text`, `json` or `lines`, found `jsn`",
+        "",
+    ),
+    "an output that is a list": (
+        tool("command: ls\noutput: «[json]"),
+        "tools.a.output",
+        "expected `text`, `json`, `lines` or a mapping",
+        "",
+    ),
+    "a schema of text": (
+        tool("command: ls\noutput: {«schema: {type: object}}"),
+        "tools.a.output.schema",
+        "`schema` is for results that are data",
+        "`format: json`",
+    ),
+    "a schema that is a type": (
+        tool("command: ls\noutput: {format: json, schema: «object}"),
+        "tools.a.output.schema",
+        "expected a mapping, found `object`",
+        "",
+    ),
+    "a wrong type in a schema": (
+        tool("command: ls\noutput: {format: json, schema: {properties: {n: {type: «int}}}}"),
+        "tools.a.output.schema.properties.n.type",
+        "`int` is not a type of JSON Schema",
+        "write `integer`",
+    ),
+    "a reference in a schema": (
+        tool("command: ls\noutput: {format: lines, schema: {«$ref: '#/x'}}"),
+        "tools.a.output.schema.$ref",
+        "`$ref` has no meaning here",
+        "YAML anchor",
+    ),
+    "a file that no argument names": (
+        tool("command: ls {input}\noutput: {files: ['«{inptu}']}"),
+        "tools.a.output.files[0]",
+        "`inptu` is not one of the tool's arguments",
+        "did you mean `input`?",
+    ),
+    "a question that names no argument": (
+        tool("command: ls {folder}\nconfirm: 'List «{foldr}?'"),
+        "tools.a.confirm",
+        "`foldr` is not one of the tool's arguments",
+        "did you mean `folder`?",
+    ),
+    "a question without words": (
+        tool("command: ls\nconfirm: «{otherwise: allow}"),
+        "tools.a.confirm",
+        "`message` is missing",
+        "",
+    ),
+    "a question that is true": (
+        tool("command: ls\nconfirm: «true"),
+        "tools.a.confirm",
+        "expected a question or a mapping, found the boolean `true`",
+        "",
+    ),
+    "an otherwise that is not known": (
+        tool("command: ls\nconfirm: {message: Sure?, otherwise: «deny}"),
+        "tools.a.confirm.otherwise",
+        "expected `refuse` or `allow`, found `deny`",
+        "",
+    ),
+    "an ask that is a question": (
+        tool("command: ls\nask: «Which folder?"),
+        "tools.a.ask",
+        "expected `true` or `false`, found `Which folder?`",
+        "",
+    ),
     "a wrong size": (tool("command: ls\noutput: {limit: «5x}"), "tools.a.output.limit", "expected a size", "`64KiB`"),
     "a word that is none of the words": (
         tool("command: ls\noutput: {stream: «out}"),

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdtool.output import Capture, share_limit
+from cmdtool.output import Capture, Excerpt, share_limit
 
 
 def capture(data: bytes, limit: int, block: int = 7) -> Capture:
@@ -48,3 +48,10 @@ def test_memory_stays_bounded_however_long_the_stream() -> None:
         captured.feed(b"x" * 10_000)
     assert captured.size == 10_000_000
     assert len(captured._head) + len(captured._tail) < 4 * 1000
+
+
+def test_an_excerpt_can_be_shortened_once_more() -> None:
+    whole = Excerpt(b"0123456789", 0, b"")
+    assert whole.shortened(10) is whole
+    assert whole.shortened(4) == Excerpt(b"01", 6, b"89")
+    assert whole.shortened(4).shortened(2) == Excerpt(b"0", 8, b"9")

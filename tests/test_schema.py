@@ -249,3 +249,24 @@ def test_whatever_is_sent_is_accepted_or_refused(arguments: dict[str, JSONValue]
     else:
         assert validator.is_valid(given)
         assert given.items() <= checked.items()
+
+
+def test_the_words_of_a_schema_are_cleaned_and_its_values_are_not() -> None:
+    hidden = "\u202eb\x1b[31m"
+    schema = {
+        "description": hidden,
+        "title": "fine",
+        "enum": [hidden],
+        "items": {"description": hidden},
+        "anyOf": [{"$comment": hidden}, True],
+        "properties": {"description": {"description": hidden, "const": {"description": hidden}}},
+    }
+    tool = Tool.model_validate({"name": "t", "command": ["ls"], "folder": "/", "arguments": {"x": schema}})
+    assert input_schema(tool)["properties"]["x"] == {
+        "description": "<U+202E>b",
+        "title": "fine",
+        "enum": [hidden],
+        "items": {"description": "<U+202E>b"},
+        "anyOf": [{"$comment": "<U+202E>b"}, True],
+        "properties": {"description": {"description": "<U+202E>b", "const": {"description": hidden}}},
+    }

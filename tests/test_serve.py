@@ -317,3 +317,31 @@ async def test_a_cancelled_call_leaves_no_process_two_seconds_later(tmp_path: Pa
             tasks.cancel_scope.cancel()
         await until(lambda: not running(mark), 2)
         assert (await client.list_tools()).tools
+
+
+HIDDEN = r"""
+server: {name: media, title: "Me\u202edia", instructions: "Be\U000e0041 \e[8mgood"}
+tools:
+  show:
+    title: "Sh\u200bow"
+    description: "Shows\e]0;title\a \u2066it"
+    arguments: {text: {type: string, description: "Any\ufeff text"}}
+    command: printf %s {text}
+"""
+
+
+async def test_no_text_that_reaches_a_client_hides_or_acts(tmp_path: Path, era: Era) -> None:
+    async with serving(tmp_path, HIDDEN, era) as client:
+        assert client.instructions == "Be<U+E0041> good"
+        assert client.server_info is not None
+        assert client.server_info.title == "Me<U+202E>dia"
+        [tool] = (await client.list_tools()).tools
+        assert (tool.title, tool.description) == ("Sh<U+200B>ow", "Shows <U+2066>it")
+        assert tool.input_schema["properties"]["text"]["description"] == "Any<U+FEFF> text"
+        seen = Seen()
+        text = "1%\r\x1b[31m2%\x1b[0m a\u202eb\x9b1mc\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")
+        result = await client.call_tool("show", {"text": text}, progress_callback=seen)
+        assert text_of(result) == "2% a<U+202E>bc\U0001f600"
+        with pytest.raises(MCPError, match=r"^unknown tool: a<U[+]202E>b$"):
+            await client.call_tool("a\u202e\x1b[1mb", {})
+    assert not {"\x1b", "\r", "\u202e"} & set("".join(map(str, seen.messages)))

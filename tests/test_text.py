@@ -1,3 +1,6 @@
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +90,40 @@ def test_a_long_line_is_cut_with_an_ellipsis() -> None:
 @pytest.mark.parametrize("opener", ["\x9d", "\x90", "\x1b]", "\x1bP", "\x1b[", "\x9b"])
 def test_openers_of_strings_that_never_end_cost_no_more_than_other_text(opener: str) -> None:
     assert clean(opener * 300_000 + "end") in ("end", "nd")  # a quadratic search would take minutes
+
+
+DANGEROUS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
+)
+
+
+@given(st.text(st.characters(exclude_categories=[])) | st.binary().map(lambda data: data.decode("utf-8", "replace")))
+def test_whatever_the_text_nothing_is_left_that_hides_or_acts(printed: str) -> None:
+    shown = clean(printed)
+    assert not DANGEROUS.search(shown)
+    assert clean(shown) == shown
+    line = clean_line(printed)
+    assert len(line) <= 200
+    assert len(line.splitlines()) <= 1
+    assert not DANGEROUS.search(line)
+
+
+@pytest.mark.parametrize("kept", ["👩\u200d🚀", "❤\ufe0f", "\u0645\u06cc\u200c\u062e", "e\u0301", "日本語", "\u2028"])
+def test_joiners_and_selectors_of_real_text_stay(kept: str) -> None:
+    assert clean(kept) == kept
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u3164", "\uffa0", "\u115f", "\U000e0100", "\U000e01ef", "\u2060", "\u2066", "\u180e", "\U0001d173"]
+)
+def test_characters_that_cannot_be_seen_are_written_out(hidden: str) -> None:
+    assert clean(f"a{hidden}b") == f"a<U+{ord(hidden):04X}>b"
+
+
+@pytest.mark.parametrize("piece", ["\x1b]0;", "\x1bP", "\x9b", "\r", "\b", "\x1b[C", "\x1b\\", "a\b", "\u202e", "\n\r"])
+def test_64_kib_of_anything_cost_little(piece: str) -> None:
+    text = piece * (64 * 1024 // len(piece))
+    began = time.process_time()
+    clean(text)
+    assert time.process_time() - began < 1  # some 20 ms; a quadratic search would take much longer

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import find_program
+from cmdtool.argv import find_program, read_env_file
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
+from cmdtool.text import clean
 
 FAILED: Final = 1
 
@@ -23,8 +24,9 @@ def check(paths: Sequence[Path]) -> int:
     Raises:
         CmdtoolError: a file cannot be read.
     """
-    find = partial(find_program, resolve=LocalHost())
-    checked, problems = manifest.check(read_files(paths), builtin_parsers(), find, builtin_parser)
+    host = LocalHost()
+    find, read = partial(find_program, resolve=host), partial(read_env_file, resolve=host)
+    checked, problems = manifest.check(read_files(paths), builtin_parsers(), find, builtin_parser, read)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")
     if checked is None:
@@ -34,7 +36,7 @@ def check(paths: Sequence[Path]) -> int:
     for tool in checked.tools.values():
         arguments = f"; arguments: {', '.join(tool.arguments)}" if tool.arguments else ""
         command = f"{find(tool)}{_show_command(tool)}"
-        sys.stdout.write(f"{tool.name}: {command}{arguments}; progress: {show_progress(tool)}\n")
+        sys.stdout.write(clean(f"{tool.name}: {command}{arguments}; progress: {show_progress(tool)}") + "\n")
     return 0
 
 

@@ -11,6 +11,7 @@ from cmdtool.commands.files import read_manifest
 from cmdtool.library import builtin_parser, known_programs
 from cmdtool.model import Argument, Tool
 from cmdtool.needs import silent_without, tool_commands
+from cmdtool.text import clean
 
 
 def list_tools(paths: Sequence[Path]) -> int:
@@ -18,7 +19,7 @@ def list_tools(paths: Sequence[Path]) -> int:
     table = Table("tool", "arguments", "progress", "description", box=None, header_style="bold", pad_edge=False)
     for tool in read_manifest(paths).tools.values():
         arguments = "\n".join(_show_argument(name, argument) for name, argument in tool.arguments.items())
-        table.add_row(tool.name, arguments, show_progress(tool), tool.description or tool.title or "")
+        table.add_row(tool.name, arguments, show_progress(tool), clean(tool.description or tool.title or ""))
     Console().print(table, markup=False)
     return 0
 
@@ -27,7 +28,8 @@ def _show_argument(name: str, argument: Argument) -> str:
     schema = argument.property_schema
     kind = "|".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "any")
     default = f" = {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ""
-    return f"{name}{'' if argument.is_required else '?'}: {kind}{default}"
+    secret = " (secret)" if argument.secret else ""
+    return f"{name}{'' if argument.is_required else '?'}: {clean(str(kind))}{clean(default)}{secret}"
 
 
 def show_progress(tool: Tool) -> str:

@@ -20,13 +20,14 @@ from cmdtool.errors import ArgumentError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import resolve_progress
+from cmdtool.masking import MASK
 from cmdtool.model import AUTO, JSONValue, Stream, Tool
 from cmdtool.process import Supervisor, reset_signals
 from cmdtool.reporter import reporting
-from cmdtool.run import Call, RunResult, prepare, run_call
+from cmdtool.run import Call, RunResult, named_secrets, prepare, run_call
 from cmdtool.sinks.terminal import TerminalSink
 from cmdtool.template import Template
-from cmdtool.text import clean_line
+from cmdtool.text import clean, clean_line
 
 TIMED_OUT: Final = 124
 """Exit status after a time limit, as timeout(1)."""
@@ -46,13 +47,15 @@ class Options:
 
     as_json: bool = False
     dry_run: bool = False
+    yes: bool = False
+    """Whether what a tool asks first is answered with yes."""
 
 
 def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Options) -> int:
     """Run a tool of the manifest with `name=value` words; return the exit status.
 
     Raises:
-        CmdtoolError: the manifest, the tool's name or an argument is wrong.
+        CmdtoolError: the manifest, the tool's name or an argument is wrong, or the person did not confirm.
     """
     tool = find_tool(read_manifest(paths).tools, name, f"a command is run by `cmdtool run -- {name}`")
     arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
@@ -141,17 +144,35 @@ def _takes_text(schema: Mapping[str, JSONValue]) -> bool:
 
 def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> int:
     try:
-        call = prepare(tool, arguments, LocalHost())
+        call = prepare(tool, arguments, LocalHost(), conceal=options.dry_run)
     except StartError as exc:
         return _finish(tool, RunResult.not_started(exc), options)
     if options.dry_run:
         _show_call(call, options)
         return 0
+    if call.question and not options.yes:
+        _confirm(tool, call.question)
     result, interrupted = anyio.run(run_interruptibly, partial(_run_with_bar, call, options))
     if interrupted is not None:
         return interrupted
     assert result is not None
     return _finish(tool, result, options)
+
+
+def _confirm(tool: Tool, question: str) -> None:
+    """Ask at the terminal whether the call may start.
+
+    Raises:
+        ArgumentError: the answer is no, or there is nobody to ask.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if tool.confirm and tool.confirm.otherwise == "allow":
+            return
+        raise ArgumentError(f"not confirmed, and this is no terminal to ask at: {question}\nhint: `--yes` says yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ArgumentError("not confirmed: nothing was started")
 
 
 def _finish(tool: Tool, result: RunResult, options: Options) -> int:
@@ -164,7 +185,7 @@ def _finish(tool: Tool, result: RunResult, options: Options) -> int:
 
 def say(words: str) -> None:
     """Say something on standard error, where it can be told from what the command says."""
-    sys.stderr.write(f"cmdtool: {words}\n")
+    sys.stderr.write(f"cmdtool: {clean(words)}\n")
 
 
 async def run_interruptibly(
@@ -302,18 +323,22 @@ def _json_result(tool: Tool, result: RunResult) -> dict[str, Any]:
 
 def _show_call(call: Call, options: Options) -> None:
     invocation = call.invocation
+    env = {**invocation.env, **dict.fromkeys(named_secrets(call.tool, invocation.env), MASK)}
     if options.as_json:
         facts = {
             "program": invocation.program,
             "argv": invocation.argv,
             "cwd": invocation.cwd,
-            "env": dict(invocation.env),
+            "env": env,
             "stdin": invocation.stdin.decode("utf-8"),
             "pty": invocation.terminal and invocation.terminal.model_dump(),
         }
-        sys.stdout.write(json.dumps(facts, ensure_ascii=False) + "\n")
+        sys.stdout.write(call.secrets.mask(json.dumps(facts, ensure_ascii=False)) + "\n")
         return
-    write: Callable[[str], object] = sys.stdout.write
+
+    def write(text: str) -> None:
+        sys.stdout.write(clean(call.secrets.mask(text)))
+
     write(f"program: {invocation.program}\n")
     write(f"argv:    {shlex.join(invocation.argv)}\n")
     write(f"folder:  {invocation.cwd}\n")
@@ -322,5 +347,5 @@ def _show_call(call: Call, options: Options) -> None:
         terminal = invocation.terminal
         write(f"pty:     {terminal.columns} columns, {terminal.rows} rows, {terminal.controlling} is controlling\n")
     write("environment:\n")
-    for name, value in sorted(invocation.env.items()):
+    for name, value in sorted(env.items()):
         write(f"  {name}={value}\n")

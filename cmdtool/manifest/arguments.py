@@ -8,15 +8,12 @@ from jsonschema import Draft202012Validator, ValidationError
 from cmdtool.errors import BadValue
 from cmdtool.manifest.nodes import Node, Report, did_you_mean, nearest
 from cmdtool.model import Argument, known_keys
-from cmdtool.schema import compile_regexp, explain, find_misfit
+from cmdtool.schema import SUBSCHEMA, SUBSCHEMA_LIST, SUBSCHEMA_MAP, compile_regexp, explain, find_misfit
 
-_ONE: Final = frozenset("items contains additionalProperties propertyNames not if then else contentSchema".split())
-_LIST: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
-_MAP: Final = frozenset({"properties", "dependentSchemas"})
 _KEYWORDS: Final = (
-    _ONE
-    | _LIST
-    | _MAP
+    SUBSCHEMA
+    | SUBSCHEMA_LIST
+    | SUBSCHEMA_MAP
     | frozenset(
         "type enum const default examples title description deprecated readOnly writeOnly format pattern minLength "
         "maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems "
@@ -24,9 +21,7 @@ _KEYWORDS: Final = (
         "contentMediaType $comment".split()
     )
 )
-_UNAVAILABLE: Final = Argument.planned | frozenset(
-    "x-mcp-header patternProperties unevaluatedItems unevaluatedProperties".split()
-)
+_UNAVAILABLE: Final = frozenset("x-mcp-header patternProperties unevaluatedItems unevaluatedProperties".split())
 """The last three let a client's value take quadratic time or more."""
 
 _SAMPLES: Final = ("default", "const", "enum", "examples")
@@ -60,15 +55,31 @@ def complete_argument(argument: Argument) -> Argument:
 def check_argument(node: Node, argument: Argument, report: Report) -> None:
     """Report what is wrong with the schema of an argument: `node` as written, `argument` completed."""
     checker = _Checker(report)
-    checker.check_keys(node)
+    checker.check_keys(node, known_keys(Argument))
     if not checker.is_sound:
         return
     checker.check_values(node, argument)
+    if argument.secret:
+        _check_secret(node, argument, report)
     items = argument.property_schema.get("items")
     if not argument.is_path and not (isinstance(items, Mapping) and items.get("format") == "path"):
         for key in ("within", "must_exist"):
             if place := node.child(key):
                 report.at(place, f"`{key}` is for paths only", "add `format: path`", on_key=True)
+
+
+def check_schema(node: Node, report: Report) -> None:
+    """Report what is wrong with a JSON Schema that holds nothing of cmdtool's own."""
+    _Checker(report).check_keys(node, [])
+
+
+def _check_secret(node: Node, argument: Argument, report: Report) -> None:
+    if argument.property_schema.get("type") != "string":
+        report.at(node.child("type") or node, "a secret is a text", "write `type: string`")
+    for key in (*_SAMPLES, "within", "must_exist"):
+        if place := node.child(key):
+            hint = "take it out: clients, or the messages of a mistake, would show values"
+            report.at(place, f"a secret has no `{key}`", hint, on_key=True)
 
 
 class _Checker:
@@ -80,10 +91,14 @@ class _Checker:
         self._report.at(node, message, hint, on_key=on_key)
         self.is_sound = False
 
-    def check_keys(self, node: Node) -> None:
-        """Check keys and their values against what JSON Schema allows, here and in the schemas below."""
+    def check_keys(self, node: Node, own: list[str]) -> None:
+        """Check keys and their values against what JSON Schema allows, here and in the schemas below.
+
+        Args:
+            own: keys of cmdtool's that may stand here besides.
+        """
         for schema in _schemas(node):
-            self._check_known(schema, known_keys(Argument) if schema is node else [])
+            self._check_known(schema, own if schema is node else [])
             if pattern := schema.child("pattern"):
                 self._check_pattern(pattern)
         seen = set()
@@ -99,7 +114,7 @@ class _Checker:
                 self._say(value, f"`{name}` is not available in this version", "take it out", on_key=True)
             elif name.startswith("$") and name != "$comment":
                 hint = "a schema is repeated with a YAML anchor: `&name` and `*name`"
-                self._say(value, f"`{name}` has no meaning in an argument", hint, on_key=True)
+                self._say(value, f"`{name}` has no meaning here", hint, on_key=True)
             elif name not in _KEYWORDS and name not in own and not name.startswith("x-"):
                 if name in known_keys(Argument):
                     self._say(value, f"`{name}` belongs to the argument itself", "", on_key=True)
@@ -155,12 +170,12 @@ def _schemas(node: Node) -> Iterator[Node]:
         return
     yield node
     for key, child in node.entries.items():
-        if key in _ONE:
+        if key in SUBSCHEMA:
             yield from _schemas(child)
-        elif key in _LIST:
+        elif key in SUBSCHEMA_LIST:
             for item in child.items:
                 yield from _schemas(item)
-        elif key in _MAP:
+        elif key in SUBSCHEMA_MAP:
             for entry in child.entries.values():
                 yield from _schemas(entry)
 

@@ -34,11 +34,30 @@ class Holes:
         """The counted totals, each with the place of what it runs."""
         self._report = report
 
-    def check_text(self, node: Node, template: Template) -> None:
+    def check_text(self, node: Node, template: Template, *, may_be_secret: bool) -> None:
         """Check text that is not an element of a command: `env`, `cwd`, `stdin`."""
-        for name in self._known(node, template):
+        names = self._known(node, template)
+        if not may_be_secret:
+            self._refuse_secrets(node, names, "cannot be part of a path")
+        for name in names:
             if is_array(self.arguments[name]):
                 self._at_hole(node, name, f"the array `{name}` cannot be filled in here", "give it to the command")
+
+    def check_shown(self, node: Node, template: Template) -> None:
+        """Check text that a person reads: an array can stand in it."""
+        self._refuse_secrets(node, self._known(node, template), "cannot be part of what is shown")
+
+    def check_paths(self, node: Node, template: Template) -> None:
+        """Check paths, one for each item of an array in them."""
+        self._check_repeated(node, template, "cannot be part of a path")
+
+    def _check_repeated(self, node: Node, template: Template, why_no_secret: str) -> None:
+        names = self._known(node, template)
+        self._refuse_secrets(node, names, why_no_secret)
+        arrays = [name for name in names if is_array(self.arguments[name])]
+        if len(arrays) > 1:
+            named = " and ".join(f"`{name}`" for name in arrays)
+            self._at_hole(node, arrays[1], f"two arrays in one element: {named}", "use one element for each")
 
     def check_command(self, node: Node, command: Sequence[Element]) -> None:
         """Check a command line, as text or as a list."""
@@ -94,6 +113,11 @@ class Holes:
         names = [name for name in dict.fromkeys(template.holes) if name not in variables]
         return [name for name in names if self.check_name(node, name, offset=_offset(node, name))]
 
+    def _refuse_secrets(self, node: Node, names: Sequence[str], why: str) -> None:
+        for name in names:
+            if self.arguments[name].secret:
+                self._at_hole(node, name, f"the secret `{name}` {why}", "pass it through `env:`, `stdin:` or `shell:`")
+
     def _is_declared(self, name: str) -> bool:
         return self._are_declared and name in self.arguments
 
@@ -136,10 +160,8 @@ class Holes:
 
     def _check_element(self, node: Node, element: Element) -> None:
         if isinstance(element, Template):
-            arrays = [name for name in self._known(node, element) if is_array(self.arguments[name])]
-            if len(arrays) > 1:
-                named = " and ".join(f"`{name}`" for name in arrays)
-                self._at_hole(node, arrays[1], f"two arrays in one element: {named}", "use one element for each")
+            why = "cannot be part of a command line: everybody on the machine can read it"
+            self._check_repeated(node, element, why)
         elif isinstance(element, Group):
             for place, inner in zip(node.items, element.root, strict=True):
                 self._check_element(place, inner)

@@ -1,5 +1,6 @@
 """Manifest files -> a `Manifest`, or every problem found."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,7 @@ from cmdtool.manifest.rules import check_progress
 from cmdtool.manifest.tools import (
     FindParser,
     FindProgram,
+    ReadEnvFile,
     Shared,
     declared_arguments,
     has_lost_arguments,
@@ -37,6 +39,8 @@ from cmdtool.model import (
 from cmdtool.patterns import compile_pattern
 
 _CONCURRENCY: Final = 8
+_VARIABLES: Final = re.compile(r"[A-Za-z0-9_*?\[\]!-]+")
+"""A variable's name, or a glob."""
 
 
 def load(sources: Sequence[Source], parsers: Mapping[str, ProgressSpec]) -> Manifest:
@@ -60,6 +64,7 @@ def check(
     parsers: Mapping[str, ProgressSpec],
     find_program: FindProgram | None = None,
     find_parser: FindParser | None = None,
+    read_env_file: ReadEnvFile | None = None,
 ) -> tuple[Manifest | None, list[Problem]]:
     """Return the manifest, None if it has mistakes, and all problems, warnings too.
 
@@ -67,8 +72,9 @@ def check(
         sources, parsers: as for `load`.
         find_program: says which programs are missing; that is then a problem as well.
         find_parser: says what the programs of built-in parsers need; a command line without it is then a problem.
+        read_env_file: reads a tool's `env_file`; one that cannot be used is then a problem as well.
     """
-    loaded = [_File(source, parsers, find_program, find_parser) for source in sources]
+    loaded = [_File(source, parsers, find_program, find_parser, read_env_file) for source in sources]
     _check_across(loaded)
     problems = [problem for file in loaded for problem in file.report.problems]
     if any(problem.severity == "error" for problem in problems):
@@ -120,6 +126,7 @@ class _File:
         builtin: Mapping[str, ProgressSpec],
         find_program: FindProgram | None,
         find_parser: FindParser | None,
+        read_env_file: ReadEnvFile | None,
     ) -> None:
         self.report = Report(source.name, source.text)
         self.keys = ManifestFile()
@@ -130,7 +137,7 @@ class _File:
         if "tools" not in self.root.entries and not _is_misspelt(self.root, "tools"):
             self.report.at(self.root, "`tools` is missing", "write `tools:` and below it your first tool")
         self.keys, self.root = validate(ManifestFile, self.root, self.report)
-        self._make_tools(self.root, source.folder, builtin, find_program, find_parser)
+        self._make_tools(self.root, source.folder, builtin, find_program, find_parser, read_env_file)
 
     def _make_tools(
         self,
@@ -139,8 +146,10 @@ class _File:
         builtin: Mapping[str, ProgressSpec],
         find_program: FindProgram | None,
         find_parser: FindParser | None,
+        read_env_file: ReadEnvFile | None,
     ) -> None:
         self._check_path(root)
+        self._check_secrets(root)
         tools = root.child("tools")
         nodes = tools.entries if tools else {}
         anywhere = self._arguments_of_all(nodes)
@@ -155,9 +164,11 @@ class _File:
             folder=folder,
             path=self.keys.path,
             inherit_env=self.keys.inherit_env,
+            secrets=self.keys.secrets,
             counted=anywhere.counted,
             find_program=find_program,
             find_parser=find_parser,
+            read_env_file=read_env_file,
         )
         self.tools = {name: make_tool(name, node, self.keys.tools[name], shared) for name, node in nodes.items()}
 
@@ -166,6 +177,13 @@ class _File:
         for folder in path.items if path else ():
             if "$" in str(folder.value):
                 self.report.at(folder, "variables are not replaced here", "write `~/...` or the whole path")
+
+    def _check_secrets(self, root: Node) -> None:
+        secrets = root.child("secrets")
+        for place in secrets.items if secrets else ():
+            if not _VARIABLES.fullmatch(str(place.value)):
+                hint = "write names, not values: `[API_KEY, '*_TOKEN']`"
+                self.report.at(place, "expected the name of an environment variable", hint)
 
     def _arguments_of_all(self, nodes: Mapping[str, Node]) -> Holes:
         """Return the arguments of all tools: what the file's own parsers and defaults can name."""

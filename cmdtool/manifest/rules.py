@@ -106,6 +106,8 @@ class _Checker:
                 continue
             if name in self._holes.arguments:
                 self._holes.used.add(name)
+                if self._holes.arguments[name].secret:
+                    self._report.at(node, f"the secret `{name}` may not appear in a message", "", offset=offset)
                 continue
             if not self._holes.are_known:
                 continue

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from cmdtool.errors import BadValue, StartError
-from cmdtool.manifest.arguments import check_argument, complete_argument
+from cmdtool.manifest.arguments import check_argument, check_schema, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
 from cmdtool.manifest.parsers import Parsers, as_progress
@@ -16,12 +16,13 @@ from cmdtool.manifest.rules import UNQUOTED, check_progress, used_names
 from cmdtool.model import Argument, Counted, Defaults, ParserFile, Progress, ProgressSpec, Tool, ToolKeys
 from cmdtool.needs import TERMINAL, silent_without, tool_commands
 from cmdtool.programs import running_programs
+from cmdtool.template import Template
 
 _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
     "PATH|IFS|ENV|BASH_ENV|HOME|NODE_OPTIONS|SHELLOPTS|BASHOPTS|PS4|CDPATH|GLOBIGNORE|(?:LD_|DYLD_|GIT_|PYTHON).*"
 )
-_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress")
+_HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "output", "confirm")
 """The keys that can name an argument."""
 
 
@@ -40,6 +41,10 @@ class FindProgram(Protocol):
         """
 
 
+ReadEnvFile: TypeAlias = Callable[[Tool], object]
+"""Reads a tool's `env_file`; raises `StartError` if it cannot be used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all tools of a file share."""
@@ -54,10 +59,12 @@ class Shared:
     folder: str
     path: tuple[str, ...]
     inherit_env: tuple[str, ...]
+    secrets: tuple[str, ...]
     counted: Mapping[Counted, Node]
     """Where the counted totals of the parsers and the defaults are written."""
     find_program: FindProgram | None
     find_parser: FindParser | None
+    read_env_file: ReadEnvFile | None
 
 
 def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
@@ -104,6 +111,7 @@ class _Maker:
         self._check_arguments()
         self._check_script()
         self._check_texts()
+        self._check_output()
         if (place := self._node.child("command")) and self._keys.command:
             self._holes.check_command(place, self._keys.command)
         progress = self._progress()
@@ -117,10 +125,14 @@ class _Maker:
             "folder": self._shared.folder,
             "path": self._shared.path,
             "inherit_env": self._shared.inherit_env,
+            "secrets": self._shared.secrets,
         }
         tool = Tool.model_construct(None, **keys | own)
-        if self._shared.find_program and self._report.errors == before and not self._node.is_damaged:
-            self._check_programs(tool, self._shared.find_program)
+        if self._report.errors == before and not self._node.is_damaged:
+            if self._shared.find_program:
+                self._check_programs(tool, self._shared.find_program)
+            if self._shared.read_env_file:
+                self._check_env_file(tool, self._shared.read_env_file)
         return tool
 
     def _implicit(self) -> dict[str, Argument]:
@@ -166,17 +178,36 @@ class _Maker:
     def _check_texts(self) -> None:
         for key, text in (("cwd", self._keys.cwd), ("stdin", self._keys.stdin)):
             if text and (place := self._place(key)):
-                self._holes.check_text(place, text)
+                self._holes.check_text(place, text, may_be_secret=key == "stdin")
+        if (path := self._place("env_file")) and ("$" in str(path.value) or Template.parse(str(path.value)).holes):
+            self._report.at(path, "nothing is filled in here", "write the path: `.env`, `~/secrets.env`")
         places: dict[str, Node] = {}
         for node in (self._shared.node, self._node):
             if env := node and node.child("env"):
                 places |= env.entries
         for name, place in places.items():
             template = self._keys.env[name]
-            self._holes.check_text(place, template)
+            self._holes.check_text(place, template, may_be_secret=True)
             if template.holes and _RESERVED.fullmatch(name):
                 hint = "it could make the command run something else; give the value to the command"
                 self._report.at(place, f"`{name}` cannot be set from an argument", hint)
+
+    def _check_output(self) -> None:
+        """Check what the result holds, and what is asked before there is one."""
+        output, place = self._keys.output, self._place("output")
+        if place and (schema := place.child("schema")):
+            check_schema(schema, self._report)
+            if output.format == "text" and not place.is_damaged:
+                message = "`schema` is for results that are data"
+                self._report.at(schema, message, "write `format: json`, or `format: lines`", on_key=True)
+        if place and (files := place.child("files")):
+            places = files.items or (files,)
+            if len(places) == len(output.files):
+                for node, template in zip(places, output.files, strict=True):
+                    self._holes.check_paths(node, template)
+        confirm, place = self._keys.confirm, self._place("confirm")
+        if confirm and place:
+            self._holes.check_shown(place.child("message") or place, confirm.message)
 
     def _progress(self) -> Progress:
         """Return the tool's progress with its parser's rules."""
@@ -223,13 +254,27 @@ class _Maker:
         try:
             find_program(tool)
         except StartError as exc:
-            self._report.at(self._node.child("command") or self._node.child("shell") or self._node, str(exc))
+            place = self._node.child("command") or self._node.child("shell") or self._node
+            self._report.at(place, *_message_and_hint(exc))
         places = {**self._shared.counted, **self._holes.counted}
         for counted in tool.progress.counted_totals:
             try:
                 find_program(tool, runs=counted)
             except StartError as exc:
-                self._report.at(places.get(counted, self._node), f"there will be no total: {exc}", severity="warning")
+                message, hint = _message_and_hint(exc)
+                place = places.get(counted, self._node)
+                self._report.at(place, f"there will be no total: {message}", hint, severity="warning")
+
+    def _check_env_file(self, tool: Tool, read_env_file: ReadEnvFile) -> None:
+        try:
+            read_env_file(tool)
+        except StartError as exc:
+            self._report.at(self._place("env_file") or self._node, *_message_and_hint(exc))
+
+
+def _message_and_hint(error: StartError) -> tuple[str, str]:
+    message, _, hint = str(error).partition("\nhint: ")
+    return message, hint
 
 
 def resolve_at(

@@ -29,6 +29,8 @@ _EXPECTED: Final = {
 }
 _FORMS: Final = {
     "command": "text or a list",
+    "confirm": "a question or a mapping",
+    "output": "`text`, `json`, `lines` or a mapping",
     "parsers": "a parser's name, a pattern, a list of rules or a mapping",
     "progress": "a parser's name, a pattern, a list of rules or a mapping",
     "pty": "`true`, `false` or a mapping",

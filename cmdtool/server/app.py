@@ -8,19 +8,23 @@ from mcp import types
 from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
 from cmdtool import __version__
 from cmdtool.argv import Resolve
 from cmdtool.errors import ArgumentError, StartError
-from cmdtool.model import Manifest
+from cmdtool.model import Manifest, Tool
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
-from cmdtool.run import RunResult, prepare, run_call
+from cmdtool.run import RunResult, run_call
+from cmdtool.server.answers import answer
+from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.sinks.mcp import McpSink
+from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
 
@@ -38,21 +42,23 @@ class App:
         self._resolve = resolve
         self._supervisor = supervisor
         self._slots = Slots(manifest.concurrency)
+        self._state_security = RequestStateSecurity.ephemeral()
 
     def server(self) -> Server[Any]:
         """Return the SDK's server with these handlers."""
         keys = self._manifest.server
         server: Server[Any] = Server(
-            keys.name,
+            clean_line(keys.name),
             version=__version__,
-            title=keys.title,
-            instructions=keys.instructions,
+            title=keys.title and clean(keys.title),
+            instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
             on_list_tools=self.list_tools,
             on_call_tool=self.call_tool,
         )
         server.middleware.append(_keep_errors_here)
+        server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
         return server
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -60,34 +66,48 @@ class App:
         tools = [list_tool(tool, ctx.protocol_version) for tool in self._manifest.tools.values()]
         return types.ListToolsResult(tools=tools)
 
-    async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    async def call_tool(
+        self, ctx: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
         """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
         tool = self._manifest.tools.get(params.name)
         if tool is None:
-            raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {params.name[:128]}")
+            raise MCPError(code=types.INVALID_PARAMS, message=f"unknown tool: {clean_line(params.name, 128)}")
+        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
+        sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
+        async with reporting(tool.progress, sink) as reporter:
+            result = await self._run(tool, ctx, params, reporter)
+            if reporter:
+                is_success = isinstance(result, types.CallToolResult) and not result.is_error
+                reporter.finish(success=is_success)
+        return result
+
+    async def _run(
+        self, tool: Tool, ctx: Context, params: types.CallToolRequestParams, reporter: Reporter | None
+    ) -> types.CallToolResult | types.InputRequiredResult:
         try:
-            call = prepare(tool, params.arguments or {}, self._resolve)
+            call = await settle(tool, ctx, params, self._resolve, reporter)
+        except WithheldError as exc:
+            logger.info(
+                "%s: %s", tool.name, "asked" if isinstance(exc.result, types.InputRequiredResult) else "refused"
+            )
+            return exc.result
         except ArgumentError as exc:
             logger.info("%s: arguments refused", tool.name)
             return refused_result(exc)
         except StartError as exc:
             return call_result(RunResult.not_started(exc))
-        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
-        sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
-        async with reporting(tool.progress, sink) as reporter:
-            async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
-                if reporter and has_waited:
-                    reporter.say("started")
-                    reporter.hear(b"")
-                try:
-                    result = await run_call(call, self._supervisor, reporter=reporter)
-                except anyio.get_cancelled_exc_class():
-                    logger.info("%s: cancelled", tool.name)
-                    raise
-            if reporter:
-                reporter.finish(success=result.success)
+        async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
+            if reporter and has_waited:
+                reporter.say("started")
+                reporter.hear(b"")
+            try:
+                result = await run_call(call, self._supervisor, reporter=reporter)
+            except anyio.get_cancelled_exc_class():
+                logger.info("%s: cancelled", tool.name)
+                raise
         logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
-        return call_result(result)
+        return await answer(call, result, ctx.protocol_version)
 
 
 def _say_place(reporter: Reporter | None, ahead: int) -> None:

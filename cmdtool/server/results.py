@@ -7,14 +7,26 @@ from mcp import types
 from cmdtool import model
 from cmdtool.errors import ArgumentError
 from cmdtool.run import RunResult
-from cmdtool.schema import input_schema
+from cmdtool.schema import input_schema, output_schema
 from cmdtool.text import clean
 
 RUN_FACTS: Final = "cmdtool/run"
 """The key in a result's `_meta` that holds the facts of the run."""
 
+STRUCTURED_SINCE: Final = "2025-06-18"
+"""The revision that introduced structured results and resource links."""
+
+_RESULT_SIZE: Final = "anthropic/maxResultSizeChars"
+"""The key in a tool's `_meta` that tells Claude Code how many characters of a result to let through."""
+
 # The revision that introduced a field of `Tool`; older clients are not sent it.
-_SINCE: Final = {"annotations": "2025-03-26", "title": "2025-06-18", "icons": "2025-11-25"}
+_SINCE: Final = {
+    "annotations": "2025-03-26",
+    "title": "2025-06-18",
+    "output_schema": STRUCTURED_SINCE,
+    "_meta": "2025-06-18",
+    "icons": "2025-11-25",
+}
 
 
 def list_tool(tool: model.Tool, protocol_version: str) -> types.Tool:
@@ -23,6 +35,9 @@ def list_tool(tool: model.Tool, protocol_version: str) -> types.Tool:
         "title": tool.title and clean(tool.title),
         "annotations": _annotations(tool.annotations),
         "icons": list_icons(tool.icons),
+        "output_schema": output_schema(tool),
+        # What is not output, such as the outcome, needs some room too.
+        "_meta": {_RESULT_SIZE: tool.output.limit + 1024} if tool.output.limit > model.TEXT_LIMIT else None,
     }
     known = {key: value for key, value in fields.items() if value and protocol_version >= _SINCE[key]}
     description = tool.description and clean(tool.description)

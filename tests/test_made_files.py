@@ -1,0 +1,107 @@
+import os
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from cmdtool.argv import FilePattern, file_patterns
+from cmdtool.host import LocalHost
+from cmdtool.made_files import MOST_FILES, PICTURE_LIMIT, MadeFile, NoFile, find_made_files
+from cmdtool.model import Tool
+
+pytestmark = pytest.mark.anyio
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def find(folder: Path, *patterns: str, within: tuple[str, ...] = ()) -> list[MadeFile | NoFile]:
+    return find_made_files([FilePattern(f"{folder}/{pattern}", within) for pattern in patterns])
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PNG + b"...", "image/png"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"GIF89a...", "image/gif"),
+        (b"RIFF1234WEBP", "image/webp"),
+        (b"RIFF1234WAVE", "text/plain"),
+        (b"", "text/plain"),
+    ],
+)
+def test_what_a_picture_is_its_content_says(tmp_path: Path, data: bytes, kind: str) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    picture = data if kind.startswith("image/") else None
+    assert find(tmp_path, "a.txt") == [MadeFile(f"{tmp_path}/a.txt", len(data), kind, picture)]
+
+
+def test_large_pictures_are_only_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG.ljust(PICTURE_LIMIT + 1, b"\0"))
+    assert find(tmp_path, "a.png") == [MadeFile(f"{tmp_path}/a.png", PICTURE_LIMIT + 1, "image/png")]
+    for name in range(6):
+        (tmp_path / f"{name}.png").write_bytes(PNG.ljust(PICTURE_LIMIT, b"\0"))
+    found = find(tmp_path, "[0-9].png")
+    assert [isinstance(file, MadeFile) and file.picture is not None for file in found] == [True] * 4 + [False] * 2
+
+
+async def test_what_is_no_regular_file_is_neither_opened_nor_followed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("secret")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "nowhere").symlink_to("/nonexistent")
+    os.mkfifo(tmp_path / "fifo")
+    with anyio.fail_after(10):  # a pipe without a writer would block the open
+        found = await anyio.to_thread.run_sync(find, tmp_path, "link", "nowhere", "fifo", ".", abandon_on_cancel=True)
+    assert [file.reason for file in found if isinstance(file, NoFile)] == [
+        "a symbolic link",
+        "a symbolic link",
+        "not a regular file",
+        "not a regular file",
+    ]
+
+
+def test_files_lie_within_the_folders_of_their_argument(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "a").touch()
+    (outside / "a").touch()
+    (inside / "way").symlink_to(outside)
+    allowed = (str(inside),)
+    assert isinstance(find(inside, "a", within=allowed)[0], MadeFile)
+    for path in ("way/a", "../out/a"):
+        (found,) = find(inside, path, within=allowed)
+        assert isinstance(found, NoFile)
+        assert found.reason == "not within the folders that are allowed"
+
+
+def test_no_result_names_files_without_end(tmp_path: Path) -> None:
+    for number in range(MOST_FILES + 5):
+        (tmp_path / f"{number:03}").touch()
+    found = find(tmp_path, "*", "000")
+    assert len(found) == MOST_FILES + 1
+    assert found[-1] == NoFile(str(tmp_path), f"more than {MOST_FILES} files: the rest is not named")
+
+
+def test_values_are_taken_literally_and_arrays_name_a_file_an_item(tmp_path: Path) -> None:
+    tool = Tool.model_validate(
+        {
+            "name": "t",
+            "folder": str(tmp_path),
+            "arguments": {
+                "names": {"type": "array", "within": ["data"]},
+                "one": {"type": "string"},
+                "none": {"type": "string"},
+            },
+            "output": {"files": ["{names}.txt", "*.{one}", "{none}", "~/x"]},
+        }
+    )
+    host = LocalHost()
+    patterns = file_patterns(tool, {"names": ["a*", "/b"], "one": "[x]"}, "/folder [1]", host)
+    within = (str(tmp_path / "data"),)
+    assert patterns == (
+        FilePattern("/folder [[]1]/a[*].txt", within),
+        FilePattern("/b.txt", within),
+        FilePattern("/folder [[]1]/*.[[]x]", ()),
+        FilePattern(f"{host.environ['HOME']}/x", ()),
+    )
