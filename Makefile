@@ -8,7 +8,7 @@ PACKAGE_bwrap := bubblewrap
 PACKAGE_cc := gcc libc6-dev
 PACKAGE_scp := openssh-client
 
-.PHONY: demo test lint types unit score bench format programs clean
+.PHONY: demo test lint types unit hostile score bench format programs clean
 
 demo: $(VENV)/installed programs
 	$(BIN)/python examples/client.py
@@ -24,6 +24,9 @@ types: $(VENV)/installed
 
 unit: $(VENV)/installed $(NODE_MODULES)/installed
 	$(BIN)/pytest -n auto
+
+hostile: $(VENV)/installed programs
+	$(BIN)/pytest -n auto -p tests.hostile.figures tests/hostile
 
 score: $(VENV)/installed
 	$(BIN)/python -m tests.recordings.readers
