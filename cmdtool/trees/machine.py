@@ -10,10 +10,12 @@ if sys.platform == "linux":
         forbid_tracing,
         mark_of,
         marking,
+        newest_pids,
         proportional_memory,
         read_all,
         read_entry,
         send,
+        send_to_marked,
     )
 else:
     from cmdtool.trees.portable import (
@@ -23,10 +25,12 @@ else:
         forbid_tracing,
         mark_of,
         marking,
+        newest_pids,
         proportional_memory,
         read_all,
         read_entry,
         send,
+        send_to_marked,
     )
 
 __all__ = [
@@ -36,8 +40,10 @@ __all__ = [
     "forbid_tracing",
     "mark_of",
     "marking",
+    "newest_pids",
     "proportional_memory",
     "read_all",
     "read_entry",
     "send",
+    "send_to_marked",
 ]
