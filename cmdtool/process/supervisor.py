@@ -33,7 +33,9 @@ _NO_SIGNAL: Final = 0
 """What kill(2) only looks with."""
 
 _REAPING: Final = 1.0
-"""Seconds between two looks for adopted processes that have ended."""
+"""Seconds between two looks for adopted processes that have ended; less while there are many."""
+
+_MANY: Final = 100
 
 
 def reset_signals() -> None:
@@ -237,8 +239,9 @@ class Supervisor:
 
     async def _reap_orphans(self) -> None:
         while True:
-            await anyio.sleep(_REAPING)
-            _wait_for(self._orphans() or [])
+            orphans = self._orphans() or []
+            _wait_for(orphans)
+            await anyio.sleep(_REAPING if len(orphans) < _MANY else _REAPING / 20)
 
     @contextmanager
     def _grace_period(self, grace: float) -> Iterator[None]:

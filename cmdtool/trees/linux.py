@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import BinaryIO, Final
 
 from cmdtool.trees.entry import MARK, RUN_ID, Entry, mark_of_run
 
@@ -142,6 +142,11 @@ def send_to_marked(pid: int, marks: Set[int], number: int) -> bool:
         finally:
             os.close(process)
     return False
+
+
+def memory_file() -> BinaryIO:
+    """Return a file that has no name and lies on no disk (memfd_create(2))."""
+    return open(os.memfd_create("cmdtool"), "r+b")
 
 
 def adopt_orphans(enabled: bool) -> None:

@@ -6,9 +6,11 @@ session, group and descent, and by the id in their environment.
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 import psutil
 
@@ -76,6 +78,10 @@ def newest_pids() -> range:
 
 def send_to_marked(pid: int, marks: Set[int], number: int) -> bool:
     return False
+
+
+def memory_file() -> BinaryIO:
+    return tempfile.TemporaryFile()
 
 
 def adopt_orphans(enabled: bool) -> None:
