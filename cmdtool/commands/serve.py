@@ -51,7 +51,7 @@ def serve(
     Raises:
         CmdtoolError: the manifest or the options cannot be used.
     """
-    host = LocalHost()
+    host = LocalHost(trust=trust)
     log = StderrLog()
 
     def read() -> Manifest:
