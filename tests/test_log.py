@@ -125,4 +125,4 @@ logger.info("the last")
     )
     assert 500 <= len(entries) < 5_000
     assert entries[0]["message"] == "line 0"
-    assert sum(entry.get("lines_left_out", 0) for entry in entries) == 50_001 - len(entries)
+    assert 0 < sum(entry.get("lines_left_out", 0) for entry in entries) <= 50_001 - len(entries)

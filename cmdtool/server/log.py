@@ -50,7 +50,7 @@ class StderrLog:
     def flush(self) -> None:
         """Wait until all is written, but not long."""
         deadline = time.monotonic() + _FLUSH
-        while not self._waiting.empty() and time.monotonic() < deadline:
+        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
             time.sleep(0.005)
 
 
