@@ -22,7 +22,7 @@ from cmdtool.detect import NOTHING_KNOWN, Known
 from cmdtool.errors import StartError
 from cmdtool.library import known_programs
 from cmdtool.masking import LEAST, MASK, NO_SECRETS, Secrets, StreamMask, is_too_short, named
-from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
+from cmdtool.model import STREAMS, Counted, JSONValue, Output, Stream, Tool
 from cmdtool.outcome import EndedBy, describe_end, hit_limit
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exceeded, Exit, Process, Supervisor, require_sandbox, watch
@@ -359,8 +359,12 @@ async def _end(
 
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:
-    """Count a total: the first number of the last line that the command prints. Its failure means no total."""
-    result = await run_call(Call(call.tool, invocation, call.texts, (), secrets=call.secrets), supervisor)
+    """Count a total: the first number of the last line that the command prints. Its failure means no total.
+
+    What the tool's result holds and what may outlive it is said of its own command, and not of this one.
+    """
+    tool = call.tool.model_copy(update={"output": Output(), "keep_background": False})
+    result = await run_call(Call(tool, invocation, call.texts, (), secrets=call.secrets), supervisor)
     value = first_number(result.stdout.text.rstrip().rpartition("\n")[2])
     if value and result.outcome is None:
         intake.set_total(counted, value)
