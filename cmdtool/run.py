@@ -77,7 +77,8 @@ class Call:
         if self.tool.confirm is None:
             return None
         message = self.tool.confirm.message
-        given = {name: clean_line(text, _LONGEST_VALUE) for name, text in self.texts.items()}
+        # A value that shows nothing must not make a question that asks nothing: such a one is not put to anybody.
+        given = {name: clean_line(text, _LONGEST_VALUE) or "(empty)" for name, text in self.texts.items()}
         return clean(message.fill({name: given.get(name, "(not given)") for name in message.holes}))
 
 
