@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 
 from cmdtool.process import Supervisor
 from cmdtool.server.auth import Access
+from cmdtool.server.connections import BACKLOG, BoundedConnection
 from cmdtool.server.drain import Drain, Guarded
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
@@ -64,10 +65,11 @@ async def serve_http(
     """
     drain, ending = Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
-    # `h11` whatever else is installed: one behaviour. Proxies' headers are not read, for nothing depends on them.
+    # One protocol whatever else is installed. Proxies' headers are not read, for nothing depends on them.
     config = uvicorn.Config(
         make_app(server, site, drain),
-        http="h11",
+        http=BoundedConnection,
+        backlog=BACKLOG,
         ws="none",
         log_config=None,
         access_log=False,
