@@ -92,6 +92,8 @@ async def serve_http(
         except (Exception, SystemExit):
             logger.exception("the server failed; please report this")
             ending.status = 1
+        except anyio.get_cancelled_exc_class():
+            ending.fail_beside()
         finally:
             ending.leave()
 
