@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import uvicorn
-from mcp.server import Server
+from mcp.server import NotificationOptions, Server
 from mcp.server.auth.handlers.metadata import ProtectedResourceMetadataHandler
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
@@ -65,6 +65,11 @@ async def serve_http(
     """
     drain, ending = Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
+    # The manifest can be read again at any time, by SIGHUP; the SDK's own default denies it to older revisions.
+    changes = NotificationOptions(tools_changed=True)
+    server.create_initialization_options = partial(  # type: ignore[method-assign]
+        server.create_initialization_options, changes
+    )
     # One protocol whatever else is installed. Proxies' headers are not read, for nothing depends on them.
     config = uvicorn.Config(
         make_app(server, site, drain),
