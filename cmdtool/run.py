@@ -19,9 +19,20 @@ from cmdtool.argv import (
     find_program,
 )
 from cmdtool.detect import NOTHING_KNOWN, Known
-from cmdtool.errors import StartError
+from cmdtool.errors import ArgumentError, StartError
 from cmdtool.library import known_programs
-from cmdtool.masking import LEAST, MASK, NO_SECRETS, Secrets, StreamMask, is_too_short, named
+from cmdtool.masking import (
+    LEAST,
+    MASK,
+    MOST_BYTES,
+    MOST_LINES,
+    NO_SECRETS,
+    Secrets,
+    StreamMask,
+    is_too_long,
+    is_too_short,
+    named,
+)
 from cmdtool.model import STREAMS, Counted, JSONValue, Output, Stream, Tool
 from cmdtool.outcome import EndedBy, describe_end, hit_limit
 from cmdtool.output import Capture, Excerpt, share_limit
@@ -151,7 +162,13 @@ def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, reso
     """Return what must not leave: secret arguments, and the values of named variables, the server's and the command's.
 
     An argument that is too short to be found in output is warned of, without its value.
+
+    Raises:
+        ArgumentError: one is too long to be looked for.
     """
+    for name in (name for name, value in hidden.items() if is_too_long(value)):
+        message = f"a secret of more than {MOST_BYTES:,} bytes or {MOST_LINES} lines cannot be masked"
+        raise ArgumentError(f"`{name}`: {message}\nhint: put it into a file, and give the file's path")
     for name in (name for name, value in hidden.items() if is_too_short(value)):
         logger.warning("%s: `%s` has fewer than %d characters and is not masked", tool.name, name, LEAST)
     variables = [named_secrets(tool, environ) for environ in (resolve.environ, invocation.env)]
