@@ -29,7 +29,7 @@ from cmdtool.server.site import HttpOptions, open_site
 from cmdtool.server.spans import set_up_spans
 from cmdtool.server.stdio import serve_stdio
 from cmdtool.spool import Spool
-from cmdtool.trees.machine import forbid_tracing
+from cmdtool.trees import machine
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def serve(
     manifest = read()
     site = open_site(http, trust=trust) if http else None
     reset_signals()
-    forbid_tracing()
+    machine.forbid_tracing()
     set_up_spans()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
