@@ -218,6 +218,9 @@ class Argument(BaseModel):
     ] = ()
     must_exist: Annotated[StrictBool, Field(description="The path must exist.")] = False
     secret: Annotated[StrictBool, Field(description="Never part of a command line, and masked in all output.")] = False
+    ask: Annotated[
+        StrictBool, Field(description="Ask the person for it where the call does not give it, default or not.")
+    ] = False
 
     @property
     def property_schema(self) -> Mapping[str, JSONValue]:
@@ -416,6 +419,7 @@ class Output(Model):
         dict[str, JSONValue] | None, Field(alias="schema", description="JSON Schema of the result, or of one line.")
     ] = None
     files: Annotated[tuple[TemplateText, ...], BeforeValidator(_one_or_more), _OrOne()] = ()
+    embed: Annotated[StrictBool, Field(description="Put small text files that were made into the result.")] = False
     spool: Annotated[StrictBool, Field(description="Keep the whole output for a day, for clients to read.")] = True
 
     @property

@@ -683,6 +683,48 @@ MISTAKES = {
         "not available",
         "",
     ),
+    "an argument that no form can hold": (
+        tool("command: ls {x}\narguments: {x: {type: array, items: {type: string}, «ask: true}}"),
+        "tools.a.arguments.x.ask",
+        "cannot be asked for this",
+        "choices of texts",
+    ),
+    "a secret that is asked for": (
+        tool("command: ls\nenv: {X: '{x}'}\narguments: {x: {type: string, secret: true, «ask: true}}"),
+        "tools.a.arguments.x.ask",
+        "a secret has no `ask`",
+        "not for secrets",
+    ),
+    "a header that is no token": (
+        tool("command: ls {x}\narguments: {x: {x-mcp-header: «'My Region'}}"),
+        "tools.a.arguments.x.x-mcp-header",
+        "a part of a header's name",
+        "letters, digits",
+    ),
+    "a header for a number": (
+        tool("command: ls {x}\narguments: {x: {type: number, «x-mcp-header: Size}}"),
+        "tools.a.arguments.x.x-mcp-header",
+        "only a string, an integer or a boolean",
+        "take it out",
+    ),
+    "a header for a secret": (
+        tool("command: ls\nenv: {X: '{x}'}\narguments: {x: {type: string, secret: true, «x-mcp-header: Key}}"),
+        "tools.a.arguments.x.x-mcp-header",
+        "a secret has no `x-mcp-header`",
+        "reads and logs",
+    ),
+    "a header for two arguments": (
+        tool("command: ls {x} {y}\narguments: {x: {x-mcp-header: Region}, y: {x-mcp-header: «region}}"),
+        "tools.a.arguments.y.x-mcp-header",
+        "`x` has the same header",
+        "another name",
+    ),
+    "a header within an argument": (
+        tool("command: ls {x}\narguments: {x: {type: object, properties: {y: {«x-mcp-header: Y}}}}"),
+        "tools.a.arguments.x.properties.y.x-mcp-header",
+        "belongs to the argument itself",
+        "",
+    ),
     "an argument of a shell that changes it": (
         tool("shell: ls\narguments: {«LD_PRELOAD: {type: string}}"),
         "tools.a.arguments.LD_PRELOAD",
