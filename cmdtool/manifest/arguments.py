@@ -17,8 +17,8 @@ _KEYWORDS: Final = (
     | SUBSCHEMA_MAP
     | frozenset(
         "type enum enumNames const default examples title description deprecated readOnly writeOnly format pattern "
-        "minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems "
-        "minContains maxContains minProperties maxProperties required dependentRequired contentEncoding "
+        "minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems "
+        "uniqueItems minContains maxContains minProperties maxProperties required dependentRequired contentEncoding "
         "contentMediaType $comment".split()
     )
 )

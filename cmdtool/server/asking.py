@@ -86,6 +86,8 @@ class _Question:
     key: str
     message: str
     schema: dict[str, JSONValue]
+    must_be_asked: bool = True
+    """Whether an answer counts only after the question: not where the client may say the same without being asked."""
 
     @property
     def digest(self) -> str:
@@ -104,7 +106,9 @@ def _form(tool: Tool, names: Sequence[str], protocol_version: str) -> _Question 
     )
     required = [name for name, argument in asked.items() if argument.is_required]
     schema: dict[str, JSONValue] = {"type": "object", "properties": properties}
-    return _Question("_".join(names), message, schema | ({"required": required} if required else {}))
+    if required:
+        schema["required"] = required
+    return _Question("_".join(names), message, schema, must_be_asked=False)
 
 
 class _Asking:
@@ -146,7 +150,8 @@ class _Asking:
 
     def _answer(self, question: _Question) -> types.ElicitResult:
         answer = self._answers.get(question.key)
-        if self._asked == question.digest and isinstance(answer, types.ElicitResult):
+        was_asked = self._asked == question.digest or not question.must_be_asked
+        if was_asked and isinstance(answer, types.ElicitResult):
             return answer
         form = types.ElicitRequestFormParams(message=question.message, requested_schema=question.schema)
         state = json.dumps({"given": self.given, "asked": question.digest})
