@@ -189,6 +189,13 @@ async def test_an_answer_to_what_was_never_asked_is_asked_about(tmp_path: Path) 
     assert not (tmp_path / "a").exists()
 
 
+async def test_an_answer_for_arguments_counts_unasked_as_the_arguments_would(tmp_path: Path) -> None:
+    answers: InputResponses = {"name_count_kind": yes(name="ab", count=2, kind="small"), "other": yes(x=1)}
+    async with serving(tmp_path, FORM, person=Person([])) as client:
+        done = await client.session.call_tool("make", {}, input_responses=answers)
+    assert text_of(done) == "ab 2 small"
+
+
 async def test_the_question_is_sealed_by_one_server_only(tmp_path: Path) -> None:
     async with serving(tmp_path, WIPE, person=Person([])) as client:
         asked = await client.session.call_tool("wipe", {"name": "a"}, allow_input_required=True)

@@ -683,6 +683,12 @@ MISTAKES = {
         "not available",
         "",
     ),
+    "a dialect of its own": (
+        tool("command: ls {x}\narguments: {x: {type: string, «$schema: 'http://json-schema.org/draft-07/schema#'}}"),
+        "tools.a.arguments.x.$schema",
+        "`$schema` has no meaning",
+        "",
+    ),
     "an argument that no form can hold": (
         tool("command: ls {x}\narguments: {x: {type: array, items: {type: string}, «ask: true}}"),
         "tools.a.arguments.x.ask",
