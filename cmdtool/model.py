@@ -195,7 +195,7 @@ def _argument_schema(schema: dict[str, Any]) -> None:
     """Make the schema of an argument one of JSON Schemas, and refuse keys that neither they nor cmdtool know."""
     del schema["additionalProperties"]
     schema["allOf"] = [{"$ref": "https://json-schema.org/draft/2020-12/schema"}]
-    schema["patternProperties"] = {"^x-": True}
+    schema["patternProperties"] = {"^x-|^enumNames$": True}
     schema["unevaluatedProperties"] = False
 
 

@@ -129,37 +129,47 @@ def form_property(argument: Argument, protocol_version: str = _FULL_FORMS_SINCE)
     schema = argument.property_schema
     kind = schema.get("type", "string" if schema.keys() & {"enum", "oneOf"} else None)
     known = _FORM_KEYS.get(kind, ()) if isinstance(kind, str) and not argument.secret else ()
-    choices = schema.get("items") if kind == "array" else schema
-    if not known or not isinstance(choices, Mapping) or not _has_texts_to_choose(choices, must=kind == "array"):
+    if not known or not all(isinstance(choice, str) for choice in schema.get("enum", ())):
         return None
     kept: dict[str, Any] = {
         key: clean(schema[key]) if key in _TITLES else schema[key] for key in known if key in schema
     }
     if kept.get("format") not in _FORM_FORMATS:
         kept.pop("format", None)
+    titled = kept.pop("oneOf", None)
     if protocol_version < _FULL_FORMS_SINCE:
         if kind == "array":
             return None
         if kind != "boolean":
             kept.pop("default", None)
-        if titled := kept.pop("oneOf", None):
+        if _are_titled(titled):
             kept["enum"] = [choice["const"] for choice in titled]
             kept["enumNames"] = [choice["title"] for choice in titled]
-    return {"type": kind, **kept}
+    elif _are_titled(titled):
+        kept["oneOf"] = titled
+    if kind == "array":
+        kept["items"] = _choices(schema.get("items"))
+    return {"type": kind, **kept} if kept.get("items", True) else None
 
 
-def _has_texts_to_choose(schema: Mapping[str, JSONValue], *, must: bool) -> bool:
-    """Whether the choices that a schema leaves are texts, with titles or without, or, unless there `must` be, none."""
-    titled = schema.get("oneOf", schema.get("anyOf"))
-    if titled is not None:
-        return all(
-            isinstance(choice, Mapping)
-            and choice.keys() == {"const", "title"}
-            and all(isinstance(text, str) for text in choice.values())
-            for choice in titled
-        )
-    choices = schema.get("enum")
-    return all(isinstance(choice, str) for choice in choices) if choices is not None else not must
+def _choices(items: JSONValue) -> JSONValue:
+    """Return the items of a list as a form has them, None if they are no choice of texts."""
+    if not isinstance(items, Mapping):
+        return None
+    if _are_titled(items.get("anyOf")):
+        return {"anyOf": items["anyOf"]}
+    texts = items.get("enum", ())
+    return {"type": "string", "enum": texts} if texts and all(isinstance(text, str) for text in texts) else None
+
+
+def _are_titled(choices: JSONValue) -> bool:
+    """Whether something is a list of texts with titles: `[{const: s, title: Small}]`."""
+    return bool(choices) and all(
+        isinstance(choice, Mapping)
+        and choice.keys() == {"const", "title"}
+        and all(isinstance(text, str) for text in choice.values())
+        for choice in choices
+    )
 
 
 def output_schema(tool: Tool) -> dict[str, JSONValue] | None:

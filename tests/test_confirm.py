@@ -370,6 +370,21 @@ async def test_a_default_holds_where_nobody_can_be_asked(tmp_path: Path, era: Er
         assert text_of(await client.call_tool("order", {"size": "s"})) == "s 1"
 
 
+def test_what_no_form_knows_is_left_to_the_check_of_the_answer() -> None:
+    def form(**schema: Any) -> dict[str, Any] | None:
+        return form_property(Argument.model_validate(schema))
+
+    assert form(type="string", oneOf=[{"minLength": 3}], anyOf=[{"pattern": "a"}]) == {"type": "string"}
+    assert form(type="integer", enum=[1, 2]) is None
+    assert form(type="array", items={"type": "string"}) is None
+    assert form(type="array", items={"enum": ["a", 1]}) is None
+    assert form(type="array", items={"enum": ["a"], "minLength": 1}, maxItems=1) == {
+        "type": "array",
+        "items": {"type": "string", "enum": ["a"]},
+        "maxItems": 1,
+    }
+
+
 def test_an_older_form_has_neither_lists_nor_defaults_and_titles_in_a_list_of_their_own() -> None:
     def form(schema: dict[str, Any]) -> dict[str, Any] | None:
         return form_property(Argument.model_validate(schema), "2025-06-18")
