@@ -90,7 +90,7 @@ def serve(
         reload = partial(reloader.reload, catalogue)
         metrics = Metrics(app.slots)
         calls.listeners.append(metrics.count)
-        anyio.run(serve_http, server, supervisor, log, site, metrics, reload, watcher)
+        anyio.run(serve_http, server, supervisor, log, site, metrics, reload, app.end_streams, watcher)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")

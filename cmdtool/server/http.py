@@ -58,12 +58,14 @@ async def serve_http(
     site: Site,
     metrics: Metrics,
     reload: Callable[[], Coroutine[Any, Any, object]],
+    end_streams: Callable[[], None],
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Serve until a signal comes; then let calls finish for `site.drain` seconds, and end the rest and the process.
 
     Never returns: it leaves by `os._exit`, as `serve_stdio` does. The exit status is 128 + signal, or 1 after a
-    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it.
+    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it; `end_streams`
+    lets streams of notifications end.
     """
     drain, ending = Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
@@ -92,7 +94,7 @@ async def serve_http(
         tasks.start_soon(_watch_hangups, reload)
         if watch:
             tasks.start_soon(watch)
-        tasks.start_soon(_end, drain, ending, web, site.drain)
+        tasks.start_soon(_end, drain, ending, web, site.drain, end_streams)
         try:
             await web.serve(sockets=[site.listener])
             await drain.calls.none()
@@ -147,13 +149,14 @@ def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) ->
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
-async def _end(drain: Drain, ending: Ending, web: "_Web", patience: float) -> None:
+async def _end(drain: Drain, ending: Ending, web: "_Web", patience: float, end_streams: Callable[[], None]) -> None:
     """Wait until the server is told to end, let calls finish, then end everything."""
     await drain.begun.wait()
     if drain.calls.count:
         logger.info("waiting %g s at most for calls under way: %d", patience, drain.calls.count)
     with anyio.move_on_after(patience):
         await drain.calls.none()
+        end_streams()
         with anyio.move_on_after(_LAST_ANSWERS):
             await drain.requests.none()
     ending.begin()
