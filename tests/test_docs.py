@@ -240,12 +240,6 @@ def test_every_key_of_an_auth_file_is_explained() -> None:
             assert re.search(rf"`{key}`|\b{key}:", text), key
 
 
-def test_every_key_that_is_refused_for_now_is_named() -> None:
-    below = sections(MANIFEST, 2)["Not in this version"]
-    planned = set[str]().union(*(kind.planned for kind in all_models(Model)))
-    assert set(re.findall(r"`(\w+)`", below)) - {"output"} == planned
-
-
 def test_the_page_of_parsers_lists_the_library() -> None:
     assert PARSERS.read_text("utf-8") == parsers_page(), "write it anew: python -m tests.test_docs"
 

@@ -72,12 +72,13 @@ def serve(
     forbid_tracing()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
-    server = App(catalogue, host, supervisor, open_spool(paths, spool_folder)).server()
+    app = App(catalogue, host, supervisor, open_spool(paths, spool_folder))
+    server = app.server()
     watcher = partial(reloader.watch, catalogue) if watch else None
     if site:
         logger.info("tools: %s", ", ".join(manifest.tools))
         reload = partial(reloader.reload, catalogue)
-        anyio.run(serve_http, server, supervisor, log, site, reload, watcher)
+        anyio.run(serve_http, server, supervisor, log, site, app.tasks_under_way, reload, watcher)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")

@@ -10,24 +10,29 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
+from mcp_types.methods import serialize_server_result
+from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
 from cmdtool import __version__
 from cmdtool.argv import Resolve
 from cmdtool.errors import ArgumentError, StartError
-from cmdtool.model import Tool
+from cmdtool.model import JSONValue, Tool
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
-from cmdtool.run import RunResult, run_call
+from cmdtool.run import Call, RunResult, run_call
 from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.drain import Tally
+from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
+from cmdtool.server.tasks import Tasks, becomes_task, require_tasks
 from cmdtool.sinks.mcp import McpSink
-from cmdtool.spool import Spool
+from cmdtool.spool import RunOutput, Spool
 from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
@@ -45,6 +50,8 @@ class App:
         self._supervisor = supervisor
         self._slots = Slots(catalogue.manifest.concurrency)
         self._runs = Runs(spool, catalogue.bus)
+        self._engine = LocalEngine(self._perform, _task_result, spool)
+        self._tasks = Tasks(self._engine, self._runs.listen)
         self._state_security = RequestStateSecurity.ephemeral()
         catalogue.on_replace = lambda: self._slots.change_limit(catalogue.manifest.concurrency)
 
@@ -58,15 +65,16 @@ class App:
             instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
+            lifespan=lambda _: self._engine.working(),
             on_list_tools=self.list_tools,
-            on_call_tool=self.call_tool,
             on_list_resources=self._runs.list_resources,
             on_list_resource_templates=self._runs.list_templates,
             on_read_resource=self._runs.read_resource,
             on_subscribe_resource=self._runs.subscribe,
             on_unsubscribe_resource=self._runs.unsubscribe,
-            on_subscriptions_listen=self._runs.listen,
         )
+        server.add_request_handler("tools/call", types.CallToolRequestParams, self.call_tool)
+        self._tasks.add_to(server)
         server.middleware.append(_keep_errors_here)
         server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, self.note_cancel)
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
@@ -77,16 +85,20 @@ class App:
         tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]
         return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
 
-    async def call_tool(
-        self, ctx: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
+    @property
+    def tasks_under_way(self) -> Tally:
+        """The tasks that wait or run."""
+        return self._engine.under_way
+
+    async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> HandlerResult:
+        """Run a tool, or begin a task. What the caller can mend is a tool error, an unknown tool a protocol error."""
         tool = self._catalogue.manifest.tools.get(params.name)
         if tool is None or not may_use(ctx, params.name):
             has_changed = may_use(ctx, params.name) and self._has_changed(ctx, params.name)
             gone = "; the tools have changed, list them again" if has_changed else ""
             raise MCPError(types.INVALID_PARAMS, f"unknown tool: {clean_line(params.name, 128)}{gone}")
-        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
+        # A task has a status message instead of progress (SEP-2663, "Task Status Notifications").
+        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta and not becomes_task(tool, ctx)
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
         async with reporting(tool.progress, sink) as reporter:
             result = await self._run(tool, ctx, params, reporter)
@@ -97,8 +109,9 @@ class App:
 
     async def _run(
         self, tool: Tool, ctx: Context, params: types.CallToolRequestParams, reporter: Reporter | None
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> HandlerResult:
         try:
+            require_tasks(tool, ctx)
             call = await settle(tool, ctx, params, self._resolve, reporter)
         except WithheldError as exc:
             logger.info(
@@ -112,18 +125,28 @@ class App:
             return refused_result(exc)
         except StartError as exc:
             return call_result(RunResult.not_started(exc), ctx.protocol_version)
+        if becomes_task(tool, ctx):
+            return await self._tasks.create(ctx, call)
+        result = await self._perform(call, caller_of(ctx), reporter)
+        return await answer(call, result, ctx.protocol_version)
+
+    async def _perform(
+        self, call: Call, caller: str | None, reporter: Reporter | None, begun: RunOutput | None = None
+    ) -> RunResult:
+        """Run a call in its turn; `begun` is what keeps its output, if that is there already."""
+        tool = call.tool
         async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
             if reporter and has_waited:
                 reporter.say("started")
                 reporter.hear(b"")
             try:
-                async with self._runs.following(tool.name, caller_of(ctx)) as keep:
+                async with self._runs.following(tool.name, caller, begun) as keep:
                     result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
             except anyio.get_cancelled_exc_class():
                 logger.info("%s: cancelled", tool.name)
                 raise
         logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
-        return await answer(call, result, ctx.protocol_version)
+        return result
 
     async def note_cancel(self, ctx: Context, params: types.CancelledNotificationParams) -> None:
         """Log why a client cancels; the SDK does the rest."""
@@ -132,6 +155,13 @@ class App:
 
     def _has_changed(self, ctx: Context, name: str) -> bool:
         return self._catalogue.has_changed_for(ctx.session, name)
+
+
+async def _task_result(call: Call, result: RunResult) -> JSONValue:
+    """Return what `tools/call` would have answered."""
+    answered = await answer(call, result, LATEST_MODERN_VERSION)
+    wire = answered.model_dump(by_alias=True, mode="json", exclude_none=True)
+    return serialize_server_result("tools/call", LATEST_MODERN_VERSION, wire)
 
 
 def _say_place(reporter: Reporter | None, ahead: int) -> None:

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp
 
 from cmdtool.process import Supervisor
 from cmdtool.server.auth import Access
-from cmdtool.server.drain import Drain, Guarded
+from cmdtool.server.drain import Drain, Guarded, Tally
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
 from cmdtool.server.site import Site
@@ -54,10 +54,11 @@ async def serve_http(
     supervisor: Supervisor,
     log: StderrLog,
     site: Site,
+    tasks_under_way: Tally,
     reload: Callable[[], Coroutine[Any, Any, object]],
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Serve until a signal comes; then let calls finish for `site.drain` seconds, and end the rest and the process.
+    """Serve until a signal comes; then let calls and tasks finish for `site.drain` seconds, and end the rest.
 
     Never returns: it leaves by `os._exit`, as `serve_stdio` does. The exit status is 128 + signal, or 1 after a
     failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it.
@@ -83,7 +84,7 @@ async def serve_http(
         tasks.start_soon(_watch_hangups, reload)
         if watch:
             tasks.start_soon(watch)
-        tasks.start_soon(_end, drain, ending, web, site.drain)
+        tasks.start_soon(_end, drain, tasks_under_way, ending, web, site.drain)
         try:
             await web.serve(sockets=[site.listener])
             await drain.calls.none()
@@ -133,13 +134,14 @@ def make_app(server: Server[Any], site: Site, drain: Drain) -> Starlette:
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
-async def _end(drain: Drain, ending: Ending, web: "_Web", patience: float) -> None:
-    """Wait until the server is told to end, let calls finish, then end everything."""
+async def _end(drain: Drain, tasks: Tally, ending: Ending, web: "_Web", patience: float) -> None:
+    """Wait until the server is told to end, let calls and tasks finish, then end everything."""
     await drain.begun.wait()
-    if drain.calls.count:
-        logger.info("waiting %g s at most for calls under way: %d", patience, drain.calls.count)
+    if under_way := drain.calls.count + tasks.count:
+        logger.info("waiting %g s at most for calls under way: %d", patience, under_way)
     with anyio.move_on_after(patience):
         await drain.calls.none()
+        await tasks.none()
         with anyio.move_on_after(_LAST_ANSWERS):
             await drain.requests.none()
     ending.begin()
