@@ -62,11 +62,20 @@ class Reporter:
 
 @asynccontextmanager
 async def reporting(spec: ProgressSpec, sink: Sink | None) -> AsyncIterator[Reporter | None]:
-    """Report to `sink` while the block runs; without a sink there is nothing to report to."""
+    """Report to `sink` while the block runs; without a sink there is nothing to report to.
+
+    What the block raises comes out as it is: a task group would put it into an `ExceptionGroup`.
+    """
     if sink is None:
         yield None
         return
-    reporter = Reporter(spec, sink)
+    reporter, failure = Reporter(spec, sink), None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reporter.deliver)
-        yield reporter
+        try:
+            yield reporter
+        except Exception as exc:
+            failure = exc
+            tasks.cancel_scope.cancel()
+    if failure:
+        raise failure
