@@ -444,7 +444,11 @@ class Confirm(Model):
 
 
 def _task(value: object) -> object:
-    return {"mode": value} if isinstance(value, str) else value
+    if isinstance(value, Mapping | TaskKeys):
+        return value
+    if isinstance(value, str):
+        return {"mode": value}
+    raise BadValue(f"expected `never`, `optional` or `always`, found {describe(value)}", "")
 
 
 class TaskKeys(Model):

@@ -45,6 +45,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Counted totals": model.Counted,
     "`output`": model.Output,
     "`confirm`": model.Confirm,
+    "`task`": model.TaskKeys,
     "`pty`": model.Terminal,
     "`limits`": model.Limits,
     "`sandbox`": model.Sandbox,
