@@ -10,6 +10,7 @@ PACKAGE_scp := openssh-client
 
 .PHONY: demo test lint types unit hostile score bench format programs clean
 
+demo: PROGRAMS := ffmpeg rsync
 demo: $(VENV)/installed programs
 	$(BIN)/python examples/client.py
 

@@ -120,8 +120,6 @@ def compile_pattern(text: str) -> Pattern:
         lines = _compile(f"(?m:{text})") if needs_lines else None
     except re2.error as exc:
         raise _explain(exc) from exc
-    except UnicodeEncodeError as exc:
-        raise BadValue("not a valid pattern: it is not valid Unicode") from exc
     names = {number: name.decode() for name, number in regexp.groupindex.items()}
     _check_names(text)
     unnamed = [number for number in range(1, regexp.groups + 1) if number not in names]
@@ -135,7 +133,11 @@ def _compile(text: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
-    return re2.compile(text.encode(errors="replace"), options)
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as exc:
+        raise BadValue("not a valid pattern: it is not valid Unicode") from exc
+    return re2.compile(encoded, options)
 
 
 def _explain(error: Exception) -> BadValue:

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -55,11 +54,14 @@ def start_process(invocation: Invocation, run_id: str) -> Process:
 
 @contextmanager
 def _standard_input(text: bytes) -> Iterator[int | IO[bytes]]:
-    """A file that holds the whole text: the command reads it at its own pace, and nobody has to write."""
+    """A file that holds the whole text: the command reads it at its own pace, and nobody has to write.
+
+    Where there can be such files it is only in memory, for the text may be a secret.
+    """
     if not text:
         yield subprocess.DEVNULL
         return
-    with tempfile.TemporaryFile() as file:
+    with machine.memory_file() as file:
         file.write(text)
         file.seek(0)
         yield file

@@ -29,8 +29,13 @@ _UNKILLABLE: Final = 5.0
 _AT_ONCE: Final = 0.25
 """Seconds that `kill_all` takes at most."""
 
+_NO_SIGNAL: Final = 0
+"""What kill(2) only looks with."""
+
 _REAPING: Final = 1.0
-"""Seconds between two looks for adopted processes that have ended."""
+"""Seconds between two looks for adopted processes that have ended; less while there are many."""
+
+_MANY: Final = 100
 
 
 def reset_signals() -> None:
@@ -151,7 +156,7 @@ class Supervisor:
         everything = Tree([])
         for process in list(self._running):
             everything.add(process.tree)
-        everything.claim(self._not_kept(self._orphans() or []))
+        everything.claim(self._not_kept([orphan for orphan in self._orphans() or [] if orphan.is_alive]))
         if everything:
             everything.kill(_AT_ONCE)
 
@@ -184,11 +189,12 @@ class Supervisor:
         claimed = self._claim_orphans(process)
         if claimed == 0 and not thorough and process.has_exited():
             return False  # whatever survives its leader has an ancestor that was adopted here
-        return bool(process.tree.look(thorough=thorough or bool(claimed)))
+        return bool(process.tree.look(thorough=thorough or bool(claimed))) or process.tree.catch(_NO_SIGNAL)
 
     def _claim_orphans(self, process: Process) -> int | None:
         """Let the adopted processes that end with this run belong to it; return how many, None where none are adopted.
 
+        Those that have just ended count too: what has moved on from one of them may be in no list.
         Most bear the mark of their run. One that has lost it may be of any run that went on when it was born; it ends
         with the last of them. So no other run loses a process, and none is left for good.
         """
@@ -202,10 +208,15 @@ class Supervisor:
             mark = machine.mark_of(orphan.pid)
             if mark == process.mark:
                 claimed.append(orphan)
-            elif mark not in spared and all(other.since > orphan.started for other in others - self._ending):
+            elif (
+                orphan.is_alive
+                and mark not in spared
+                and all(other.since > orphan.started for other in others - self._ending)
+            ):
                 lost.append(orphan)
         claimed += self._not_kept(lost)
         process.tree.claim(claimed)
+        _wait_for(orphans)
         return len(claimed)
 
     def _not_kept(self, orphans: list[Entry]) -> list[Entry]:
@@ -214,30 +225,23 @@ class Supervisor:
         return [orphan for orphan in orphans if orphan.pid not in kept]
 
     def _orphans(self) -> list[Entry] | None:
-        """Return the adopted processes that run, and wait for those that have ended; None where none are adopted.
-
-        Each is waited for by its pid, so that `subprocess` learns the status of those that it started itself.
-        """
+        """Return the adopted processes, also those that have ended; None where none are adopted."""
         children = machine.children_of_this_process() if self._keeper else None
         if self._keeper is None or children is None:
             return None
         started = {self._keeper.pid, *(process.session for process in list(self._running))}
-        orphans, own_session = [], os.getsid(0)
-        for pid in set(children) - started:
-            entry = machine.read_entry(pid)
-            if entry is None or entry.session == own_session:
-                continue  # no orphan: what a command starts is never in this session
-            with suppress(ChildProcessError):
-                if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                    orphans.append(entry)
-        if not orphans:
+        entries = (machine.read_entry(pid) for pid in set(children) - started)
+        # What is in this session is no orphan: what a command starts never is.
+        orphans = [entry for entry in entries if entry and entry.session != os.getsid(0)]
+        if not any(orphan.is_alive for orphan in orphans):
             self._kept = Tree([])
         return orphans
 
     async def _reap_orphans(self) -> None:
         while True:
-            await anyio.sleep(_REAPING)
-            self._orphans()
+            orphans = self._orphans() or []
+            _wait_for(orphans)
+            await anyio.sleep(_REAPING if len(orphans) < _MANY else _REAPING / 20)
 
     @contextmanager
     def _grace_period(self, grace: float) -> Iterator[None]:
@@ -247,3 +251,11 @@ class Supervisor:
                 yield
             finally:
                 self._endings.discard(scope)
+
+
+def _wait_for(orphans: list[Entry]) -> None:
+    """Wait for those that have ended, each by its pid, so that `subprocess` learns the status of what it started."""
+    for orphan in orphans:
+        if not orphan.is_alive:
+            with suppress(ChildProcessError):
+                os.waitpid(orphan.pid, os.WNOHANG)

@@ -9,11 +9,11 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
+from cmdtool.trees import machine
 from cmdtool.trees.tree import Tree
 
 GRACE: Final = 1.0
@@ -30,9 +30,7 @@ class Keeper:
     """The server's side of it. The process is started with this object, and anew with a run if somebody killed it."""
 
     def __init__(self) -> None:
-        self._register = (
-            tempfile.TemporaryFile() if sys.platform != "linux" else open(os.memfd_create("runs"), "r+b", 0)
-        )
+        self._register = machine.memory_file()
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
         self._start()

@@ -10,9 +10,9 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import BinaryIO, Final
 
 from cmdtool.trees.entry import MARK, RUN_ID, Entry, mark_of_run
 
@@ -20,6 +20,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _VARIABLE: Final = f"{RUN_ID}=".encode()
 _BLOCK: Final = 1 << 16
+_NEWEST: Final = 8
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
@@ -121,6 +122,31 @@ def send(entry: Entry, *numbers: signal.Signals) -> None:
                     signal.pidfd_send_signal(process, number)
         finally:
             os.close(process)
+
+
+def newest_pids() -> range:
+    """Return the pids that were given last, the newest first, whether or not they are still anybody's (proc(5))."""
+    newest = int(_read("/proc/loadavg").split()[-1])
+    return range(newest, max(newest - _NEWEST, 0), -1)
+
+
+def send_to_marked(pid: int, marks: Set[int], number: int) -> bool:
+    """Send a signal to a process if it runs and bears one of the marks; return whether that was so."""
+    with suppress(OSError):
+        process = os.pidfd_open(pid)
+        try:
+            is_marked = mark_of(pid, look_into_environment=False) in marks
+            if is_marked and (entry := read_entry(pid)) and entry.is_alive:
+                signal.pidfd_send_signal(process, number)
+                return True
+        finally:
+            os.close(process)
+    return False
+
+
+def memory_file() -> BinaryIO:
+    """Return a file that has no name and lies on no disk (memfd_create(2))."""
+    return open(os.memfd_create("cmdtool"), "r+b")
 
 
 def adopt_orphans(enabled: bool) -> None:

@@ -10,10 +10,13 @@ if sys.platform == "linux":
         forbid_tracing,
         mark_of,
         marking,
+        memory_file,
+        newest_pids,
         proportional_memory,
         read_all,
         read_entry,
         send,
+        send_to_marked,
     )
 else:
     from cmdtool.trees.portable import (
@@ -23,10 +26,13 @@ else:
         forbid_tracing,
         mark_of,
         marking,
+        memory_file,
+        newest_pids,
         proportional_memory,
         read_all,
         read_entry,
         send,
+        send_to_marked,
     )
 
 __all__ = [
@@ -36,8 +42,11 @@ __all__ = [
     "forbid_tracing",
     "mark_of",
     "marking",
+    "memory_file",
+    "newest_pids",
     "proportional_memory",
     "read_all",
     "read_entry",
     "send",
+    "send_to_marked",
 ]

@@ -6,9 +6,11 @@ session, group and descent, and by the id in their environment.
 
 import os
 import signal
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
+from typing import BinaryIO
 
 import psutil
 
@@ -68,6 +70,18 @@ def send(entry: Entry, *numbers: signal.Signals) -> None:
         for number in numbers:
             with suppress(OSError):
                 os.kill(entry.pid, number)
+
+
+def newest_pids() -> range:
+    return range(0)
+
+
+def send_to_marked(pid: int, marks: Set[int], number: int) -> bool:
+    return False
+
+
+def memory_file() -> BinaryIO:
+    return tempfile.TemporaryFile()
 
 
 def adopt_orphans(enabled: bool) -> None:

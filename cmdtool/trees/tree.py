@@ -14,6 +14,9 @@ from cmdtool.trees.entry import Entry, mark_of_run
 _PASSES: Final = 10
 """How often new processes are looked for and stopped before all that were found are killed."""
 
+_TRIES: Final = 50
+"""How often the newest processes are looked at: a millisecond or two in all."""
+
 _OUTSIDE: Final = 0
 """The session and group of those whose leader is in another pid namespace, and of the kernel's own."""
 
@@ -109,6 +112,15 @@ class Tree:
             if entry.group not in groups:
                 machine.send(entry, *numbers)
 
+    def catch(self, number: int) -> bool:
+        """Send a signal to those of the newest processes that bear a mark of the runs; return whether there were any.
+
+        What forks and exits all the time has moved on when a look at all processes is over. But whatever it has become
+        is among the newest, and a look at these takes microseconds.
+        """
+        tries = (machine.newest_pids() for _ in range(_TRIES))
+        return any(machine.send_to_marked(pid, self.marks, number) for pids in tries for pid in pids)
+
     def strike(self) -> bool:
         """Stop all, so that nobody starts others meanwhile, then kill all; return whether there was anybody."""
         if self._leader:
@@ -124,7 +136,7 @@ class Tree:
             self.send(others, signal.SIGSTOP)
             stopped |= {(entry.pid, entry.started): entry for entry in others}
         self.send(stopped.values(), signal.SIGKILL)
-        return bool(stopped)
+        return self.catch(signal.SIGKILL) or bool(stopped)
 
     def kill(self, seconds: float) -> bool:
         """Strike until two looks in a row find nobody; return whether that came to pass within `seconds`."""
