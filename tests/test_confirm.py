@@ -120,7 +120,7 @@ async def test_values_cannot_hide_or_break_the_question(tmp_path: Path, era: Era
 async def test_a_client_that_cannot_ask_is_told_the_capability_it_lacks(tmp_path: Path) -> None:
     async with serving(tmp_path, WIPE) as client:
         with pytest.raises(MCPError, match="cannot ask; nothing was started") as caught:
-            await client.call_tool("wipe", {"name": "a"})
+            await client.call_tool("wipe", {"name": "a"}, progress_callback=Seen())
     assert caught.value.error.code == MISSING_REQUIRED_CLIENT_CAPABILITY
     assert caught.value.error.data == {"requiredCapabilities": {"elicitation": {"form": {}}}}
     assert not (tmp_path / "a").exists()

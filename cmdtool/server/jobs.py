@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from cmdtool.engine import BusyError, Status, Task
+from cmdtool.engine import BusyError, Task
 from cmdtool.model import JSONValue
 from cmdtool.reporter import Reporter, reporting
 from cmdtool.run import Call, RunResult
@@ -90,9 +90,10 @@ class LocalEngine:
         terms = TaskTerms(ttl=keys.ttl, poll_interval=keys.poll_interval)
         output = self._spool.begin(secrets.token_hex(16), call.tool.name, caller, terms)
         output.open()
-        job = _Job(call, output, _task(output.record, terms, "working"))
+        job = _Job(call, output, _task(output.record))
         self._jobs[job.task.id] = job
-        await self._group.start(self._work, job)
+        with anyio.CancelScope(shield=True):  # a client that hangs up now must not leave half a task
+            await self._group.start(self._work, job)
         return job.task
 
     async def get(self, task_id: str, caller: str | None) -> Task | None:
@@ -160,15 +161,16 @@ class LocalEngine:
         return _ended(record, _decode(self._spool.result(record))) if record and record.task and record.ended else None
 
 
-def _task(record: Record, terms: TaskTerms, status: Status) -> Task:
+def _task(record: Record) -> Task:
+    """Return the task of a run as if that still went on."""
+    assert record.task is not None
     times = (record.started, record.ended or record.started)
-    return Task(record.id, record.tool, record.caller, status, *times, terms.ttl, terms.poll_interval)
+    return Task(record.id, record.tool, record.caller, "working", *times, record.task.ttl, record.task.poll_interval)
 
 
 def _ended(record: Record, result: JSONValue) -> Task:
     """Return the task of a run that has ended, with its result, if there is one."""
-    assert record.task is not None
-    task = _task(record, record.task, "working")
+    task = _task(record)
     if record.ended_by == "cancel":
         return replace(task, status="cancelled")
     if result is not None:

@@ -128,12 +128,18 @@ class Tasks:
         found = [await self._look(ctx, task_id) for task_id in dict.fromkeys(asked)]
         mine = [task for task in found if task]
         session = _ListeningSession(ctx, [task.id for task in mine])
+        outcome: types.SubscriptionsListenResult | MCPError
         async with anyio.create_task_group() as telling:
             for task in mine:
                 telling.start_soon(self._tell, session, task)
-            result = await self._listen(replace(ctx, session=cast(ServerSession, session)), params)
+            try:
+                outcome = await self._listen(replace(ctx, session=cast(ServerSession, session)), params)
+            except MCPError as exc:  # raised here, it would come out as an `ExceptionGroup`
+                outcome = exc
             telling.cancel_scope.cancel()
-        return result
+        if isinstance(outcome, MCPError):
+            raise outcome
+        return outcome
 
     async def _tell(self, session: "_ListeningSession", task: Task) -> None:
         """Tell a stream how a task stands, then of each change, until the task is over."""
