@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Final, Protocol, TypeAlias
 
 from cmdtool.env_file import parse_env_file
-from cmdtool.errors import ArgumentError, BadValue, StartError
+from cmdtool.errors import ArgumentError, BadValue, CmdtoolError, StartError
 from cmdtool.model import Choice, Counted, Element, Group, JSONValue, Limits, Terminal, Tool
 from cmdtool.programs import running_programs
 from cmdtool.template import Hole, Template
@@ -55,7 +55,12 @@ class Resolve(Protocol):
         """Whether there is something at `path`."""
 
     def read_small(self, path: str) -> bytes:
-        """Return what the regular file `path` holds; raises `OSError`, also where that is more than 1 MiB."""
+        """Return what the regular file `path` holds.
+
+        Raises:
+            OSError: it cannot be read, or holds more than 1 MiB.
+            CmdtoolError: others could have written it.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ def read_env_file(tool: Tool, resolve: Resolve) -> dict[str, str]:
     """Return the variables that the tool's `env_file` sets; none if it has no such file.
 
     Raises:
-        StartError: it cannot be read, or a line of it is wrong.
+        StartError: it cannot be read, others could have written it, or a line of it is wrong.
     """
     if tool.env_file is None:
         return {}
@@ -167,6 +172,8 @@ def read_env_file(tool: Tool, resolve: Resolve) -> dict[str, str]:
     except BadValue as exc:
         hint = f"\nhint: {exc.hint}" if exc.hint else ""
         raise StartError(f"the `env_file` {_shown(path)}, {exc.message}{hint}") from exc
+    except CmdtoolError as exc:
+        raise StartError(f"the `env_file` {exc}") from exc
 
 
 def argument_texts(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -87,6 +87,12 @@ def serve(
             metavar="TIME", help="How long calls may go on once it must end (default: 30s).", show_default=False
         ),
     ] = None,
+    log_format: Annotated[
+        Literal["text", "json"], typer.Option(help="One JSON object a line, for programs that read the log.")
+    ] = "text",
+    log_arguments: Annotated[
+        bool, typer.Option("--log-arguments", help="Log the arguments of calls, but for secrets.", show_default=False)
+    ] = False,
 ) -> None:
     """Serve the tools of a manifest to an MCP client over standard input and output, or to many over HTTP."""
     from cmdtool.commands.serve import serve
@@ -105,11 +111,20 @@ def serve(
             ctx.fail(f"`{option}` is for `--http`")
         if option == "--tls-key" and tls_cert is None:
             ctx.fail("`--tls-key` needs `--tls-cert`")
-    if http is None:
-        raise typer.Exit(serve(files or [], spool, trust=trust, watch=watch))
-    seconds = _duration(ctx, "--drain", drain) if drain else 30.0
-    options = HttpOptions(http, allow_host or (), allow_origin or (), auth, tls_cert, tls_key, seconds)
-    raise typer.Exit(serve(files or [], spool, options, trust=trust, watch=watch))
+    options = None
+    if http is not None:
+        seconds = _duration(ctx, "--drain", drain) if drain else 30.0
+        options = HttpOptions(http, allow_host or (), allow_origin or (), auth, tls_cert, tls_key, seconds)
+    status = serve(
+        files or [],
+        spool,
+        options,
+        trust=trust,
+        watch=watch,
+        log_format=log_format,
+        log_arguments=log_arguments,
+    )
+    raise typer.Exit(status)
 
 
 def _duration(ctx: typer.Context, option: str, text: str) -> float:

@@ -4,16 +4,23 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
+
+from cmdtool.trust import check_trust
 
 _MOST_BYTES: Final = 1 << 20
 
 
 class LocalHost:
-    """This machine. The environment is the one at the time of construction."""
+    """This machine. The environment is the one at the time of construction.
 
-    def __init__(self) -> None:
+    With `trust`, files are read whoever could have written them.
+    """
+
+    def __init__(self, *, trust: bool = False) -> None:
         self.environ: Mapping[str, str] = dict(os.environ)
+        self._trust = trust
 
     def which(self, program: str, path: str) -> str | None:
         """Return the absolute path of an executable regular file: `program` itself, or found in the folders of `path`.
@@ -39,10 +46,14 @@ class LocalHost:
 
         Raises:
             OSError: it cannot be read, is something else, or holds more than 1 MiB.
+            CmdtoolError: others could have written it.
         """
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file")
+            if not self._trust:
+                check_trust(Path(path), status, "choose variables of the command")
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 import anyio
@@ -71,6 +71,11 @@ class Call:
     files: tuple[FilePattern, ...] = ()
     """Where the files lie that the command makes and the result holds."""
 
+    def with_variables(self, variables: Mapping[str, str]) -> "Call":
+        """Return the call with more environment variables; those that its tool sets, or unsets, stay as they are."""
+        kept = {name: text for name, text in variables.items() if name not in self.tool.arguments}
+        return replace(self, invocation=replace(self.invocation, env={**kept, **self.invocation.env}))
+
     @property
     def question(self) -> str | None:
         """What the person is asked before the call starts, None if nothing; fit to be shown."""
@@ -95,6 +100,8 @@ class RunResult:
     stderr: Excerpt
     record: Record | None = None
     """What is kept of the output elsewhere; None if nothing was to be."""
+    sizes: Mapping[Stream, int] = field(default_factory=dict)
+    """Bytes that each stream gave, secrets masked, whether or not they are kept."""
 
     @classmethod
     def not_started(cls, error: StartError) -> "RunResult":
@@ -217,7 +224,7 @@ async def run_call(
     stdout, stderr = intake.excerpts(failed=not success)
     if tool.sandbox and exit_.status == 1 and stderr.head.startswith(b"bwrap: "):
         outcome = f"{outcome}: the sandbox could not be made; `cmdtool check` tries what is missing"
-    return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr, record)
+    return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr, record, intake.sizes)
 
 
 class _Intake:
@@ -285,6 +292,11 @@ class _Intake:
         for stream, mask in self._masks.items():
             self._take(stream, mask.finish())
         return False
+
+    @property
+    def sizes(self) -> dict[Stream, int]:
+        """Bytes of each stream so far."""
+        return {stream: capture.size for stream, capture in self._captures.items()}
 
     def set_total(self, counted: Counted, value: float) -> None:
         """Take a total that was counted while the command runs."""

@@ -14,19 +14,20 @@ from pathlib import Path
 from cmdtool.errors import CmdtoolError
 
 
-def check_trust(path: Path, opened: os.stat_result) -> None:
+def check_trust(path: Path, opened: os.stat_result, danger: str = "choose what runs") -> None:
     """Refuse a file that others than the user and root can change or replace.
 
     Args:
         path: where it was found; its folder, and that of a link's target, are looked at.
         opened: the status of the open file: it cannot become another one between the check and the reading.
+        danger: what others could do if they can write it.
 
     Raises:
         CmdtoolError: with what is wrong, and how to mend it.
     """
-    _check(path, opened)
+    _check(path, opened, danger)
     for folder in dict.fromkeys((path.absolute().parent, path.resolve().parent)):
-        _check(folder, folder.stat())
+        _check(folder, folder.stat(), danger)
 
 
 def who_else_writes(status: os.stat_result) -> str | None:
@@ -46,14 +47,12 @@ def who_else_writes(status: os.stat_result) -> str | None:
     return None
 
 
-def _check(path: Path, status: os.stat_result) -> None:
+def _check(path: Path, status: os.stat_result, danger: str) -> None:
     if who := who_else_writes(status):
         what = "folder" if stat.S_ISDIR(status.st_mode) else "file"
         is_ours = status.st_uid in (0, os.geteuid())
         mend = f"`chmod go-w {path}`" if is_ours else f"make the {what} yours"
-        raise CmdtoolError(
-            f"{path}: {who}, so others could choose what runs\nhint: {mend}, or give `--trust` if that is meant"
-        )
+        raise CmdtoolError(f"{path}: {who}, so others could {danger}\nhint: {mend}, or give `--trust` if that is meant")
 
 
 def _is_private(gid: int) -> bool:

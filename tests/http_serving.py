@@ -70,17 +70,25 @@ class HttpServer:
             yield client
 
     async def post(
-        self, method: str, params: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+        meta: dict[str, Any] | None = None,
     ) -> httpx2.Response:
         """Send one request of the 2026-07-28 revision; `headers` come over the right ones, an empty one is left out."""
         async with httpx2.AsyncClient(timeout=60) as http:
-            return await http.post(self.url, json=request(method, params), headers=headers_for(method, params, headers))
+            body = request(method, params, meta)
+            return await http.post(self.url, json=body, headers=headers_for(method, params, headers))
 
 
-def request(method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
+def request(
+    method: str, params: dict[str, Any] | None = None, more_meta: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return a request of the 2026-07-28 revision."""
     prefix = "io.modelcontextprotocol/"
     meta = {f"{prefix}protocolVersion": MODERN, f"{prefix}clientCapabilities": {}, "progressToken": "p"}
+    meta |= more_meta or {}
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**(params or {}), "_meta": meta}}
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from mcp_types import CallToolResult, ImageContent, ResourceLink, TextContent
+from mcp_types import CallToolResult, ImageContent, ResourceLink, TextContent, TextResourceContents
 
 from cmdtool.made_files import MadeFile
 from cmdtool.model import Tool
@@ -19,6 +19,7 @@ from cmdtool.run import RunResult
 from cmdtool.schema import output_schema
 from cmdtool.server.answers import data_result, file_blocks
 from cmdtool.server.results import list_tool
+from cmdtool.spool import Record
 from tests.serving import ERAS, Era, Seen, serving, text_of
 
 pytestmark = pytest.mark.anyio
@@ -248,6 +249,35 @@ tools:
     shell: 'cp source.png "$output"; echo text > notes.txt; echo made; exit $status'
     output: {files: ['{output}', 'notes.*', missing.txt]}
 """
+
+
+CUT = """
+tools:
+  many: {shell: seq 1 1000, output: {format: lines, limit: 100}}
+"""
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_lines_that_were_cut_link_to_all_of_them(tmp_path: Path, era: Era) -> None:
+    async with serving(tmp_path, CUT, era) as client:
+        result = await client.call_tool("many", {})
+        data, link = result.content
+        assert isinstance(data, TextContent)
+        assert json.loads(data.text) == result.structured_content
+        assert isinstance(link, ResourceLink)
+        assert (link.name, link.size) == ("stdout of many", 3893)
+        [whole] = (await client.read_resource(link.uri)).contents
+    assert isinstance(whole, TextResourceContents)
+    assert whole.text == "".join(f"{number}\n" for number in range(1, 1001))
+
+
+def test_an_older_client_gets_a_line_for_the_lines_that_were_cut() -> None:
+    record = Record(id="0" * 32, tool="t", caller=None, served="s", started=0.0, sizes={"stdout": 1000})
+    excerpt, nothing = Excerpt(b"1\n", 996, b"2\n"), Excerpt(b"", 0, b"")
+    result = RunResult(True, None, "exit", Exit(0, None), 1.0, excerpt, nothing, record)
+    answered = data_result(tool(format="lines"), result, "2025-03-26")
+    assert text_of(answered).splitlines()[1:] == [f"[all of stdout of t: cmdtool://runs/{'0' * 32}/stdout]"]
+    assert all(isinstance(block, TextContent) for block in answered.content)
 
 
 @pytest.mark.parametrize("era", ERAS)

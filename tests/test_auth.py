@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -163,6 +164,24 @@ def test_a_file_that_others_can_read_or_change_is_refused(tmp_path: Path, mode: 
     assert f"hint: chmod 600 {path}" in str(error.value)
 
 
+def test_a_folder_in_which_others_could_put_another_file_is_refused(tmp_path: Path) -> None:
+    path = write_auth(tmp_path, AUTH)
+    tmp_path.chmod(0o777)
+    with pytest.raises(CmdtoolError, match="everybody can write it, so others could choose who comes in"):
+        read_auth(path)
+    assert read_auth(path, trust=True).tokens
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_somebody_else_is_refused_unless_it_is_trusted(tmp_path: Path) -> None:
+    path = write_auth(tmp_path, AUTH)
+    os.chown(path, 54321, -1)
+    with pytest.raises(CmdtoolError, match="it belongs to user 54321, so others could choose who comes in"):
+        read_auth(path)
+    with http_server(tmp_path, MANIFEST, "--auth", "auth.yaml", "--trust") as server:
+        assert server.url
+
+
 SECRET = "sesame-9c1d7b26f3e84a10"
 
 
@@ -172,6 +191,10 @@ SECRET = "sesame-9c1d7b26f3e84a10"
         ("tokens: {a: short}", "a token is 20 to 500 letters"),
         (f"tokens: {{a: '{SECRET} x'}}", "a token is 20 to 500 letters"),
         (f"tokens: {{a: [{SECRET}]}}", "not a name and its token"),
+        (f"tokens: {{a: {{token: {SECRET}, metrics: {SECRET}}}}}", "not a name and its token"),
+        ("state_keys: [sesame-short]", "a key is text of at least 32 characters"),
+        (f"state_keys: {SECRET * 2}", "not a list of keys"),
+        ("state_keys: [12345678901234567890123456789012]", "not a list of keys"),
         (f"tokens: {{a: {{token: {SECRET}, sha256: ab}}}}", "a SHA-256 is 64 hexadecimal digits"),
         ("tokens: {a: 12345678901234567890}", "not a name and its token"),
         ("tokens: {a: 001234567012345670123}", "not a name and its token"),

@@ -25,7 +25,9 @@ from cmdtool.server import http as http_module
 from cmdtool.server.app import App
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.drain import Drain
+from cmdtool.server.metrics import Metrics
 from cmdtool.server.site import HttpOptions, open_site
+from cmdtool.server.slots import Slots
 from tests.http_serving import ACCEPT, HttpServer, headers_for, http_server, legacy_request, request
 from tests.serving import ERAS, Era, spool_of_tests
 from tests.waiting import until
@@ -293,7 +295,10 @@ async def test_a_session_that_nobody_uses_ends_with_its_commands(
     manifest = load([Source("tools.yaml", str(tmp_path), MANIFEST)], builtin_parsers())
     site = open_site(HttpOptions("0"))
     app = http_module.make_app(
-        App(Catalogue(manifest), LocalHost(), Supervisor(), spool_of_tests()).server(), site, Drain()
+        App(Catalogue(manifest), LocalHost(), Supervisor(), spool_of_tests()).server(),
+        site,
+        Drain(),
+        Metrics(Slots(1)),
     )
     headers = {**ACCEPT, "MCP-Protocol-Version": "2025-11-25", "Host": "localhost"}
     with site.listener:

@@ -25,13 +25,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
+from mcp.client import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types import ElicitRequestParams, ElicitResult
 
 from bench.discover import CALLS, measure
 from bench.discover import MANIFEST as FIFTY
 from tests.http_serving import ACCEPT, HttpServer, headers_for, http_server, request
-from tests.serving import ERAS, Era, Seen, text_of
+from tests.serving import ERAS, Era, Seen, serving, text_of
+from tests.test_auth import ALICE, bearer, write_auth
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -117,6 +120,24 @@ async def test_a_request_is_answered_soon_beside_fifty_calls(tmp_path: Path) -> 
     with http_server(tmp_path, FIFTY) as server:
         times = (await measure(server, 40))[f"{CALLS} calls"]
     assert statistics.quantiles(times, n=20)[-1] < 2000
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_who_has_no_name_sees_the_runs_of_http_and_none_of_stdio(tmp_path: Path, era: Era) -> None:
+    async with serving(tmp_path, MANIFEST) as client:
+        await client.call_tool("hello", {})
+        [own] = (await client.list_resources()).resources
+    with http_server(tmp_path, MANIFEST) as server:
+        async with server.client(era) as client:
+            assert (await client.list_resources()).resources == []
+            with pytest.raises(MCPError, match="not found"):
+                await client.read_resource(own.uri)
+            await client.call_tool("hello", {})
+        async with server.client(era) as client:
+            [other] = (await client.list_resources()).resources
+    assert other.uri != own.uri
+    async with serving(tmp_path, MANIFEST) as client:
+        assert [resource.uri for resource in (await client.list_resources()).resources] == [own.uri]
 
 
 # --- requests that no client should send -----------------------------------------------------------------------------
@@ -409,6 +430,37 @@ async def test_replicas_behind_a_plain_load_balancer_share_nothing(tmp_path: Pat
                     await client.call_tool("count", {}, progress_callback=seen)
     assert set(answers) == {str(folder) for folder in folders}
     assert seen.values[-1] == 5.0
+
+
+CONFIRM = "tools: {wipe: {command: touch wiped, confirm: Really?}}"
+
+
+@pytest.mark.parametrize("keys", ["k" * 32, "k" * 32 + ", " + "n" * 32, None], ids=["same", "turned over", "none"])
+async def test_an_answer_may_reach_another_replica_where_they_share_a_key(tmp_path: Path, keys: str | None) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, ring in zip(folders, (keys, keys and ", ".join(reversed(keys.split(", ")))), strict=True):
+        folder.mkdir()
+        write_auth(folder, f"tokens: {{alice: {ALICE}}}\n" + (f"state_keys: [{ring}]\n" if ring else ""))
+    option = ("--auth", "auth.yaml")
+
+    async def say_yes(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        return ElicitResult(action="accept", content={})
+
+    with http_server(folders[0], CONFIRM, *option) as one, http_server(folders[1], CONFIRM, *option) as two:
+        async with balancer(one, two) as url:
+            headers = {"Connection": "close", **bearer(ALICE)}
+            async with httpx2.AsyncClient(headers=headers) as http:
+                transport = streamable_http_client(url, http_client=http)
+                async with Client(transport, elicitation_callback=say_yes) as client:
+                    if keys:
+                        assert not (await client.call_tool("wipe", {})).is_error
+                    else:
+                        with pytest.raises(MCPError, match="Invalid or expired requestState"):
+                            await client.call_tool("wipe", {})
+        asked = [server for server in (one, two) if "wipe: asked" in server.log]
+    assert len(asked) == 1
+    wiped = [folder for folder in folders if (folder / "wiped").exists()]
+    assert wiped == ([folders[1] if asked == [one] else folders[0]] if keys else [])
 
 
 @asynccontextmanager

@@ -36,19 +36,17 @@ class Work:
         self.go = anyio.Event()
         self.bug: Exception | None = None
 
-    async def run(self, *_: object) -> RunResult:
+    async def run(self, *_: object) -> tuple[RunResult, JSONValue]:
         await self.go.wait()
         if self.bug:
             raise self.bug
-        return RunResult.not_started(StartError("no such program"))
-
-    async def answer(self, _: Call, result: RunResult) -> JSONValue:
-        return {"outcome": result.outcome}
+        result = RunResult.not_started(StartError("no such program"))
+        return result, {"outcome": result.outcome}
 
 
 @asynccontextmanager
 async def working(work: Work, folder: Path) -> AsyncIterator[Engine]:
-    engine = LocalEngine(work.run, work.answer, Spool(folder, "served"))
+    engine = LocalEngine(work.run, Spool(folder, "served"))
     with anyio.fail_after(20):
         async with engine.working():
             yield engine

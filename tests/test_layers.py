@@ -13,7 +13,7 @@ LAYERS = [
     "__init__", "errors", "values text vocabulary pseudo_terminal masking env_file trees",
     "template shellwords programs", "model", "records patterns schema features recording needs",
     "readings json_lines suggest nearly", "bars mining", "detect", "scanner", "progress manifest argv",
-    "replay sandbox", "timeline", "library host trust process output spool made_files sinks", "reporter outcome",
+    "replay sandbox", "timeline", "library trust", "host process output spool made_files sinks", "reporter outcome",
     "run", "engine", "server", "commands", "cli", "__main__",
 ]
 # fmt: on

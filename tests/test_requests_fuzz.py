@@ -155,7 +155,7 @@ def served_in_process(*, is_modern: bool) -> Iterator[Client]:
     async def serve() -> None:
         manifest = load([Source("t.yaml", "/", MANIFEST)], builtin_parsers())
         server = App(Catalogue(manifest), LocalHost(), Supervisor(), spool_of_tests()).server()
-        async with connect(server_in, server_out) as (incoming, outgoing):
+        async with connect(server_in, server_out, on_end=lambda: None) as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 
     thread = threading.Thread(target=anyio.run, args=(serve,))

@@ -407,6 +407,8 @@ async def test_a_server_that_ends_lets_tasks_finish(tmp_path: Path) -> None:
         assert (await post(server, "tools/call", {"name": "wait"})).status_code == 503
         (tmp_path / "go").touch()
         server.process.wait(20)
+        await until(lambda: " s, done" in server.log)
+        assert server.log.count("wait: ") == 1  # the call and its task are told of once
     with http_server(tmp_path, MANIFEST) as server:
         assert (await get(server, task))["result"]["content"][0]["text"] == "went"
 

@@ -104,6 +104,26 @@ def test_each_command_refuses_what_others_could_have_written(file: Path, words: 
     assert cmdtool(*words, "--trust", cwd=file.parent).returncode == 0
 
 
+@pytest.mark.parametrize("words", [["run", "hello"], ["check"]], ids=" ".join)
+def test_a_file_of_variables_that_others_could_have_written_is_refused(file: Path, words: list[str]) -> None:
+    file.write_text("tools:\n  hello: {command: printenv WORD, env_file: vars/.env}\n")
+    folder = file.parent / "vars"
+    folder.mkdir()
+    variables = folder / ".env"
+    variables.write_text("WORD=hello\n")
+    assert cmdtool(*words, cwd=file.parent).returncode == 0
+    variables.chmod(0o666)
+    refused = cmdtool(*words, cwd=file.parent)
+    assert refused.returncode != 0
+    said = f"the `env_file` {variables}: everybody can write it, so others could choose variables of the command"
+    assert said in refused.stderr
+    assert f"`chmod go-w {variables}`, or give `--trust` if that is meant" in refused.stderr
+    assert cmdtool(*words, "--trust", cwd=file.parent).returncode == 0
+    variables.chmod(0o644)
+    folder.chmod(0o777)
+    assert f"the `env_file` {folder}: everybody can write it" in cmdtool(*words, cwd=file.parent).stderr
+
+
 def test_check_warns_of_a_program_that_others_can_change(file: Path) -> None:
     program = file.parent / "mine.sh"
     program.write_text("#!/bin/sh\n")

@@ -167,3 +167,26 @@ def test_what_stands_before_the_first_request_is_answered_too(tmp_path: Path) ->
         process.stdin.close()
     assert [answer["id"] for answer in answers] == [None] * 20 + [1]
     assert {answer["error"]["code"] for answer in answers[:20]} == {-32700}
+
+
+def test_requests_that_are_piped_in_are_answered_though_the_input_has_ended(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text("tools: {say: {command: 'echo {word}'}}")
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+    calls: list[tuple[str, dict[str, object]]] = [
+        ("server/discover", {}),
+        ("tools/list", {}),
+        ("tools/call", {"name": "say", "arguments": {"word": "hello"}}),
+    ]
+    requests = [
+        {"jsonrpc": "2.0", "id": number, "method": method, "params": {**params, "_meta": meta}}
+        for number, (method, params) in enumerate(calls)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "cmdtool", "serve", str(tmp_path / "tools.yaml")],
+        input="\n".join(map(json.dumps, requests)).encode(),  # the last line has no end
+        capture_output=True,
+        check=True,
+    )
+    answers = {answer["id"]: answer["result"] for answer in map(json.loads, done.stdout.splitlines())}
+    assert answers.keys() == {0, 1, 2}
+    assert answers[2]["content"][0]["text"] == "hello"

@@ -27,7 +27,7 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
     Raises:
         CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
-    host = LocalHost()
+    host = LocalHost(trust=trust)
     find, read = partial(find_startable, resolve=host), partial(read_env_file, resolve=host)
     files = read_files(paths, trust=trust)
     checked, problems = manifest.check(files, builtin_parsers(), find, builtin_parser, read)

@@ -148,7 +148,7 @@ def _takes_text(schema: Mapping[str, JSONValue]) -> bool:
 
 def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> int:
     try:
-        call = prepare(tool, arguments, LocalHost(), conceal=options.dry_run)
+        call = prepare(tool, arguments, LocalHost(trust=options.trust), conceal=options.dry_run)
     except StartError as exc:
         return _finish(tool, RunResult.not_started(exc), options)
     if options.dry_run:

@@ -19,11 +19,14 @@ from cmdtool.model import Manifest
 from cmdtool.process import Supervisor, reset_signals
 from cmdtool.run import find_startable, named_secrets
 from cmdtool.server.app import App
+from cmdtool.server.calls import Calls
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.http import serve_http
-from cmdtool.server.log import StderrLog
+from cmdtool.server.log import LogFormat, StderrLog
+from cmdtool.server.metrics import Metrics
 from cmdtool.server.reload import Reloader
 from cmdtool.server.site import HttpOptions, open_site
+from cmdtool.server.spans import set_up_spans
 from cmdtool.server.stdio import serve_stdio
 from cmdtool.spool import Spool
 from cmdtool.trees.machine import forbid_tracing
@@ -38,6 +41,8 @@ def serve(
     *,
     trust: bool = False,
     watch: bool = False,
+    log_format: LogFormat = "text",
+    log_arguments: bool = False,
 ) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error.
 
@@ -47,12 +52,14 @@ def serve(
         http: serve over HTTP, and how.
         trust: take a manifest that others could have written.
         watch: read the manifest again when it changes.
+        log_format: how the log is written.
+        log_arguments: log the arguments of each call, but for secrets.
 
     Raises:
         CmdtoolError: the manifest or the options cannot be used.
     """
-    host = LocalHost()
-    log = StderrLog()
+    host = LocalHost(trust=trust)
+    log = StderrLog(log_format)
 
     def read() -> Manifest:
         manifest = read_manifest(paths, trust=trust)
@@ -67,18 +74,23 @@ def serve(
 
     reloader = Reloader(paths or [DEFAULT], read)
     manifest = read()
-    site = open_site(http) if http else None
+    site = open_site(http, trust=trust) if http else None
     reset_signals()
     forbid_tracing()
+    set_up_spans()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
-    app = App(catalogue, host, supervisor, open_spool(paths, spool_folder))
+    state_keys = site.access.state_keys if site and site.access else ()
+    calls = Calls(logs_arguments=log_arguments)
+    app = App(catalogue, host, supervisor, open_spool(paths, spool_folder), calls=calls, state_keys=state_keys)
     server = app.server()
     watcher = partial(reloader.watch, catalogue) if watch else None
     if site:
         logger.info("tools: %s", ", ".join(manifest.tools))
         reload = partial(reloader.reload, catalogue)
-        anyio.run(serve_http, server, supervisor, log, site, app.tasks_under_way, reload, watcher)
+        metrics = Metrics(app.slots)
+        calls.listeners.append(metrics.count)
+        anyio.run(serve_http, server, supervisor, log, site, metrics, app.tasks_under_way, reload, watcher)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")

@@ -16,7 +16,7 @@ from cmdtool.model import TEXT_LIMIT, JSONValue, Tool
 from cmdtool.output import Excerpt
 from cmdtool.run import Call, RunResult
 from cmdtool.schema import find_result_misfit, output_schema
-from cmdtool.server.results import RUN_FACTS, STRUCTURED_SINCE, call_result, run_facts
+from cmdtool.server.results import RUN_FACTS, STRUCTURED_SINCE, call_result, find_the_rest, run_facts
 from cmdtool.text import clean, clean_line
 
 MOST_DEPTH: Final = 100
@@ -57,9 +57,11 @@ def data_result(tool: Tool, result: RunResult, protocol_version: str) -> types.C
         failed = replace(result, success=False, outcome=f"{name} {exc.message}")
         return call_result(_shortened(failed), protocol_version)
     text = json.dumps(data, ensure_ascii=False)
-    outcome = [types.TextContent(type="text", text=f"[{clean(result.outcome)}]")] if result.outcome else []
+    lines, links = find_the_rest(result, protocol_version)
+    if result.outcome:
+        lines.insert(0, f"[{clean(result.outcome)}]")
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text), *outcome],
+        content=[*(types.TextContent(type="text", text=line) for line in (text, *lines)), *links],
         structured_content=data if protocol_version >= STRUCTURED_SINCE else None,
         _meta={RUN_FACTS: run_facts(result)},
     )

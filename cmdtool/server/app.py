@@ -1,6 +1,7 @@
 """A manifest as an MCP server: what `tools/list` and `tools/call` do, on any transport."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Final
 
 import anyio
@@ -24,12 +25,14 @@ from cmdtool.run import Call, RunResult, run_call
 from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import Context, caller_of, may_use
+from cmdtool.server.calls import UNKNOWN, CallRecord, Calls
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.drain import Tally
 from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
+from cmdtool.server.spans import trace_variables
 from cmdtool.server.tasks import Tasks, becomes_task, require_tasks
 from cmdtool.sinks.mcp import McpSink
 from cmdtool.spool import RunOutput, Spool
@@ -44,16 +47,38 @@ LIST_TTL_MS: Final = 60_000
 class App:
     """The handlers of one server; `supervisor` answers for the processes of all calls, `spool` keeps their output."""
 
-    def __init__(self, catalogue: Catalogue, resolve: Resolve, supervisor: Supervisor, spool: Spool) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        resolve: Resolve,
+        supervisor: Supervisor,
+        spool: Spool,
+        *,
+        calls: Calls | None = None,
+        state_keys: Sequence[str] = (),
+    ) -> None:
+        """Make the handlers.
+
+        Args:
+            catalogue, resolve, supervisor, spool: what the calls need.
+            calls: hears of each call.
+            state_keys: seal what a client brings back with an answer, so that servers with the same keys take it; the
+                first one seals, all are believed. Without any it is a key of this server alone.
+        """
         self._catalogue = catalogue
         self._resolve = resolve
         self._supervisor = supervisor
-        self._slots = Slots(catalogue.manifest.concurrency)
+        self.calls = calls or Calls()
+        self.slots = Slots(catalogue.manifest.concurrency)
         self._runs = Runs(spool, catalogue.bus)
-        self._engine = LocalEngine(self._perform, _task_result, spool)
+        self._engine = LocalEngine(self._perform_task, spool)
         self._tasks = Tasks(self._engine, self._runs.listen)
-        self._state_security = RequestStateSecurity.ephemeral()
-        catalogue.on_replace = lambda: self._slots.change_limit(catalogue.manifest.concurrency)
+        self._state_security = (
+            RequestStateSecurity(keys=list(dict.fromkeys(state_keys)))
+            if state_keys
+            else RequestStateSecurity.ephemeral()
+        )
+        catalogue.on_replace = lambda: self.slots.change_limit(catalogue.manifest.concurrency)
 
     def server(self) -> Server[Any]:
         """Return the SDK's server with these handlers."""
@@ -94,6 +119,7 @@ class App:
         """Run a tool, or begin a task. What the caller can mend is a tool error, an unknown tool a protocol error."""
         tool = self._catalogue.manifest.tools.get(params.name)
         if tool is None or not may_use(ctx, params.name):
+            self.calls.tell(CallRecord(UNKNOWN, caller_of(ctx), "unknown"))
             has_changed = may_use(ctx, params.name) and self._has_changed(ctx, params.name)
             gone = "; the tools have changed, list them again" if has_changed else ""
             raise MCPError(types.INVALID_PARAMS, f"unknown tool: {clean_line(params.name, 128)}{gone}")
@@ -101,52 +127,74 @@ class App:
         wants_progress = ctx.meta is not None and "progress_token" in ctx.meta and not becomes_task(tool, ctx)
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
         async with reporting(tool.progress, sink) as reporter:
-            result = await self._run(tool, ctx, params, reporter)
+            with self.calls.one(tool.name, caller_of(ctx)) as record:
+                result = await self._run(tool, ctx, params, reporter, record)
             if reporter:
                 is_success = isinstance(result, types.CallToolResult) and not result.is_error
                 reporter.finish(success=is_success)
         return result
 
     async def _run(
-        self, tool: Tool, ctx: Context, params: types.CallToolRequestParams, reporter: Reporter | None
+        self,
+        tool: Tool,
+        ctx: Context,
+        params: types.CallToolRequestParams,
+        reporter: Reporter | None,
+        record: CallRecord,
     ) -> HandlerResult:
         try:
             require_tasks(tool, ctx)
-            call = await settle(tool, ctx, params, self._resolve, reporter)
+            call = (await settle(tool, ctx, params, self._resolve, reporter)).with_variables(trace_variables())
         except WithheldError as exc:
-            logger.info(
-                "%s: %s", tool.name, "asked" if isinstance(exc.result, types.InputRequiredResult) else "refused"
-            )
+            record.ended_by = "asked" if isinstance(exc.result, types.InputRequiredResult) else "refused"
             return exc.result
         except ArgumentError as exc:
-            logger.info("%s: arguments refused", tool.name)
+            record.ended_by = "arguments"
             if self._has_changed(ctx, tool.name):
                 exc = ArgumentError(f"{exc}\nthis tool changed, list tools again")
             return refused_result(exc)
         except StartError as exc:
-            return call_result(RunResult.not_started(exc), ctx.protocol_version)
+            result = RunResult.not_started(exc)
+            record.take(result)
+            return call_result(result, ctx.protocol_version)
         if becomes_task(tool, ctx):
-            return await self._tasks.create(ctx, call)
-        result = await self._perform(call, caller_of(ctx), reporter)
-        return await answer(call, result, ctx.protocol_version)
+            task = await self._tasks.create(ctx, call)
+            record.ended_by = "task"
+            return task
+        return await self._perform(call, reporter, record, ctx.protocol_version)
 
     async def _perform(
-        self, call: Call, caller: str | None, reporter: Reporter | None, begun: RunOutput | None = None
-    ) -> RunResult:
+        self,
+        call: Call,
+        reporter: Reporter | None,
+        record: CallRecord,
+        protocol_version: str,
+        begun: RunOutput | None = None,
+    ) -> types.CallToolResult:
         """Run a call in its turn; `begun` is what keeps its output, if that is there already."""
         tool = call.tool
-        async with self._slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
+        self.calls.tell_arguments(call, record.caller)
+        async with self.slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
             if reporter and has_waited:
                 reporter.say("started")
                 reporter.hear(b"")
-            try:
-                async with self._runs.following(tool.name, caller, begun) as keep:
-                    result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
-            except anyio.get_cancelled_exc_class():
-                logger.info("%s: cancelled", tool.name)
-                raise
-        logger.info("%s: %.1f s, %s", tool.name, result.duration, result.outcome or "done")
-        return result
+            record.begun = anyio.current_time()
+            async with self._runs.following(tool.name, record.caller, begun) as keep:
+                result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
+        record.take(result)
+        answered = await answer(call, result, protocol_version)
+        record.success = not answered.is_error
+        return answered
+
+    async def _perform_task(
+        self, call: Call, caller: str | None, reporter: Reporter | None, begun: RunOutput
+    ) -> tuple[RunResult, JSONValue]:
+        """Run a call that is a task; return also what `tools/call` would have answered."""
+        with self.calls.one(call.tool.name, caller) as record:
+            answered = await self._perform(call, reporter, record, LATEST_MODERN_VERSION, begun)
+        assert record.result, "a call that was performed has a result"
+        wire = answered.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return record.result, serialize_server_result("tools/call", LATEST_MODERN_VERSION, wire)
 
     async def note_cancel(self, ctx: Context, params: types.CancelledNotificationParams) -> None:
         """Log why a client cancels; the SDK does the rest."""
@@ -155,13 +203,6 @@ class App:
 
     def _has_changed(self, ctx: Context, name: str) -> bool:
         return self._catalogue.has_changed_for(ctx.session, name)
-
-
-async def _task_result(call: Call, result: RunResult) -> JSONValue:
-    """Return what `tools/call` would have answered."""
-    answered = await answer(call, result, LATEST_MODERN_VERSION)
-    wire = answered.model_dump(by_alias=True, mode="json", exclude_none=True)
-    return serialize_server_result("tools/call", LATEST_MODERN_VERSION, wire)
 
 
 def _say_place(reporter: Reporter | None, ahead: int) -> None:

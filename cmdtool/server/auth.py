@@ -28,11 +28,15 @@ from cmdtool.manifest import load_keys
 from cmdtool.model import Model
 from cmdtool.server.callers import Caller
 from cmdtool.text import clean_line
+from cmdtool.trust import check_trust
 
 logger = logging.getLogger(__name__)
 
 ALGORITHMS: Final = tuple("RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split())
 """Signatures that are believed: none by a secret that both sides know, and not the lack of one."""
+
+LEAST_STATE_KEY: Final = 32
+"""Bytes of a key that seals questions."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{20,500}=*")  # RFC 6750, 2.1
 _NEW_TOKEN: Final = "make one: openssl rand -base64 32"
@@ -41,6 +45,7 @@ _SAYABLE: Final = (
     "a SHA-256 is 64 hexadecimal digits in small letters",
     "give the token or its SHA-256, one of them",
     "unknown key",
+    f"a key is text of at least {LEAST_STATE_KEY} characters",
 )
 """What may be said of a token, for it shows nothing of it."""
 
@@ -75,12 +80,19 @@ def _is_local(host: str) -> bool:
 Url = Annotated[str, BeforeValidator(_url)]
 
 
+def _state_key(value: object) -> object:
+    if not isinstance(value, str) or len(value.encode()) < LEAST_STATE_KEY:
+        raise BadValue(_SAYABLE[4], _NEW_TOKEN)
+    return value
+
+
 class TokenKeys(Model):
     """A bearer token, or its SHA-256, and the tools that exist for whoever has it."""
 
     token: Annotated[str, Field(description="The token itself.")] | None = None
     sha256: Annotated[str, Field(description="Its SHA-256, in 64 hexadecimal digits.")] | None = None
     tools: Annotated[tuple[str, ...], Field(description="Globs of the tools that its owner sees and calls.")] = ("*",)
+    metrics: Annotated[bool, Field(description="Whether its owner may read `/metrics`.")] = False
 
     @model_validator(mode="after")
     def _has_one(self) -> "TokenKeys":
@@ -117,25 +129,33 @@ class AuthFile(Model):
         Field(description="Bearer tokens by name.", default_factory=dict),
     ]
     oauth: Annotated[OAuthKeys, Field(description="An OAuth 2.1 authorization server.")] | None = None
+    state_keys: Annotated[
+        tuple[Annotated[str, BeforeValidator(_state_key)], ...],
+        Field(description="What seals questions, the same on all replicas; the first one seals, all are believed."),
+    ] = ()
 
 
-def read_auth(path: Path) -> AuthFile:
+def read_auth(path: Path, *, trust: bool = False) -> AuthFile:
     """Read the file.
 
     Raises:
-        CmdtoolError: it cannot be read, or others than its owner can read or change it.
+        CmdtoolError: it cannot be read, others than its owner can read or change it, or, without `trust`, its owner or
+            its folder let others replace it.
         ManifestError: it has mistakes; no line of it is shown.
     """
     try:
         with path.open(encoding="utf-8") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
             text = file.read()
     except OSError as exc:
         raise CmdtoolError(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
     except UnicodeDecodeError as exc:
         raise CmdtoolError(f"{path}: not UTF-8 (byte {exc.start})") from exc
+    mode = status.st_mode
     if mode & _OTHERS:
         raise CmdtoolError(f"{path}: others can read or change it (mode {mode & 0o777:04o})\nhint: chmod 600 {path}")
+    if not trust:
+        check_trust(path, status, "choose who comes in")
     try:
         keys = load_keys(AuthFile, str(path), text or "{}", "`tokens:` or `oauth:`")
     except ManifestError as exc:
@@ -149,9 +169,10 @@ def _without_secrets(problem: Problem) -> Problem:
     """Keep what stands in the file out of what is said about it."""
     shown = replace(problem, source="")
     is_said = problem.message.startswith(_SAYABLE) or _TOOLS_KEY.search(problem.key)
-    if not problem.key.startswith("tokens.") or is_said:
+    if not problem.key.startswith(("tokens.", "state_keys")) or is_said:
         return shown
-    return replace(shown, message="not a name and its token", hint=f"write it in quotes; {_NEW_TOKEN}")
+    expected = "a name and its token" if problem.key.startswith("tokens.") else "a list of keys"
+    return replace(shown, message=f"not {expected}", hint=f"write it in quotes; {_NEW_TOKEN}")
 
 
 # --- verifying -------------------------------------------------------------------------------------------------------
@@ -163,6 +184,7 @@ class Access:
 
     verifier: TokenVerifier
     oauth: OAuthKeys | None
+    state_keys: tuple[str, ...]
 
     @property
     def scopes(self) -> list[str]:
@@ -172,7 +194,7 @@ class Access:
 
 def make_access(keys: AuthFile) -> Access:
     """Return the verifier of all tokens that the file accepts."""
-    return Access(_Verifier(keys), keys.oauth)
+    return Access(_Verifier(keys), keys.oauth, keys.state_keys)
 
 
 class _Verifier:
@@ -180,7 +202,7 @@ class _Verifier:
 
     def __init__(self, keys: AuthFile) -> None:
         self._scopes = list(keys.oauth.scopes) if keys.oauth else []
-        self._tokens = {name: (token.digest, token.tools) for name, token in keys.tokens.items()}
+        self._tokens = {name: (token.digest, token) for name, token in keys.tokens.items()}
         self._oauth = _OAuth(keys.oauth) if keys.oauth else None
 
     async def verify_token(self, token: str) -> Caller | None:
@@ -188,8 +210,9 @@ class _Verifier:
         # All are compared, so that the time tells neither how much of a token is right nor which one is near.
         matching = [name for name, (known, _) in self._tokens.items() if hmac.compare_digest(known, digest)]
         for name in matching:
-            _, tools = self._tokens[name]
-            return Caller(token=token, client_id=name, name=name, scopes=self._scopes, tools=tools)
+            _, keys = self._tokens[name]
+            scopes = self._scopes
+            return Caller(token=token, client_id=name, name=name, scopes=scopes, tools=keys.tools, metrics=keys.metrics)
         return await self._oauth.verify_token(token) if self._oauth else None
 
 

@@ -1,13 +1,16 @@
 """Who a request comes from, and what they may use."""
 
 from fnmatch import fnmatchcase
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 
 Context: TypeAlias = ServerRequestContext[Any, Any]
+
+ANYBODY: Final = "anybody over HTTP"
+"""Who calls over HTTP where nobody has a name; no token can be called so."""
 
 
 class Caller(AccessToken):
@@ -17,12 +20,16 @@ class Caller(AccessToken):
     """Unique on this server, and the same for every token of this caller."""
     tools: tuple[str, ...] = ("*",)
     """Globs of the tools that exist for this caller."""
+    metrics: bool = False
+    """Whether this caller may read the metrics of all calls."""
 
 
 def caller_of(ctx: Context) -> str | None:
-    """Return the name of the authenticated caller; None over stdio, and over HTTP without authentication."""
+    """Return the name of the caller: over stdio None, over HTTP without authentication `ANYBODY`."""
+    if ctx.request is None:
+        return None
     caller = _caller(ctx)
-    return caller.name if caller else None
+    return caller.name if caller else ANYBODY
 
 
 def may_use(ctx: Context, tool: str) -> bool:

@@ -11,6 +11,7 @@ import anyio
 
 from cmdtool.process import LAST_GRACE, Supervisor
 from cmdtool.server.log import StderrLog
+from cmdtool.server.spans import flush_spans
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,10 @@ class Ending:
         deadline.start()
 
     def leave(self) -> NoReturn:
-        """Kill what is left and end the process, without waiting for anything but the log, and for that not long."""
+        """Kill what is left and end the process; spans and log are waited for, but not long."""
         try:
             self._supervisor.kill_all()
+            flush_spans()
             self._log.flush()
         finally:
             os._exit(self.status)

@@ -33,6 +33,7 @@ from cmdtool.server.auth import Access
 from cmdtool.server.drain import Drain, Guarded, Tally
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
+from cmdtool.server.metrics import Metrics, MetricsPage
 from cmdtool.server.site import Site
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ async def serve_http(
     supervisor: Supervisor,
     log: StderrLog,
     site: Site,
+    metrics: Metrics,
     tasks_under_way: Tally,
     reload: Callable[[], Coroutine[Any, Any, object]],
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
@@ -67,7 +69,7 @@ async def serve_http(
     server.middleware.append(drain.watch_calls)
     # `h11` whatever else is installed: one behaviour. Proxies' headers are not read, for nothing depends on them.
     config = uvicorn.Config(
-        make_app(server, site, drain),
+        make_app(server, site, drain, metrics),
         http="h11",
         ws="none",
         log_config=None,
@@ -95,16 +97,18 @@ async def serve_http(
             ending.leave()
 
 
-def make_app(server: Server[Any], site: Site, drain: Drain) -> Starlette:
-    """Return all that is served: `/mcp`, `/healthz`, `/readyz`, and where to get a token."""
+def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) -> Starlette:
+    """Return all that is served: `/mcp`, `/metrics`, `/healthz`, `/readyz`, and where to get a token."""
+    security = TransportSecuritySettings(allowed_hosts=site.hosts, allowed_origins=site.origins)
     manager = StreamableHTTPSessionManager(
         server,
-        security_settings=TransportSecuritySettings(allowed_hosts=site.hosts, allowed_origins=site.origins),
+        security_settings=security,
         session_idle_timeout=SESSION_IDLE,
         max_request_body_size=MAX_BODY,
         max_sessions=MAX_SESSIONS,
     )
     endpoint: ASGIApp = Guarded(StreamableHTTPASGIApp(manager), drain)
+    page: ASGIApp = MetricsPage(metrics, security, needs_token=site.access is not None)
     middleware = []
     if site.foreign_origins:
         middleware.append(
@@ -120,10 +124,11 @@ def make_app(server: Server[Any], site: Site, drain: Drain) -> Starlette:
     if site.access:
         metadata_url = _metadata_url(site.access)
         endpoint = RequireAuthMiddleware(endpoint, site.access.scopes, metadata_url)
+        page = RequireAuthMiddleware(page, site.access.scopes, metadata_url)
         middleware.append(Middleware(AuthenticationMiddleware, backend=BearerAuthBackend(site.access.verifier)))
         middleware.append(Middleware(AuthContextMiddleware))
         routes += _metadata(site.access, metadata_url)
-    routes.append(Route("/mcp", endpoint))
+    routes += [Route("/mcp", endpoint), Route("/metrics", page)]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

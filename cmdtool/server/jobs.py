@@ -34,11 +34,8 @@ _WHY_FAILED: Final = {
 }
 _NOT_KEPT: Final = "the command has ended, but its result was not kept"
 
-Run: TypeAlias = Callable[[Call, str | None, Reporter | None, RunOutput], Awaitable[RunResult]]
-"""Runs a call for a caller: in its turn, to its end."""
-
-Answer: TypeAlias = Callable[[Call, RunResult], Awaitable[JSONValue]]
-"""Makes of a result what is kept of it: masked and cleaned."""
+Run: TypeAlias = Callable[[Call, str | None, Reporter | None, RunOutput], Awaitable[tuple[RunResult, JSONValue]]]
+"""Runs a call for a caller, in its turn, to its end; returns also what is kept of the result: masked and cleaned."""
 
 
 @dataclass(eq=False, slots=True)
@@ -63,9 +60,8 @@ class LocalEngine:
     result is then held in memory, as is that of a tool whose output must not be on the disk.
     """
 
-    def __init__(self, run: Run, answer: Answer, spool: Spool) -> None:
+    def __init__(self, run: Run, spool: Spool) -> None:
         self._run = run
-        self._answer = answer
         self._spool = spool
         self._jobs: dict[str, _Job] = {}
         self._held: dict[str, Task] = {}
@@ -126,13 +122,12 @@ class LocalEngine:
             call = job.call
             try:
                 async with reporting(call.tool.progress, StatusSink(partial(self._say, job))) as reporter:
-                    result = await self._run(call, job.task.caller, reporter, job.output)
+                    result, answer = await self._run(call, job.task.caller, reporter, job.output)
                     if reporter:
                         reporter.finish(success=result.success)
                 if job.output.record.ended is None:  # nothing was started, or its output is not to be kept
                     ends = (result.exit.status, result.exit.signal) if result.exit else (None, None)
                     job.output.finish(result.ended_by, *ends)
-                answer = await self._answer(call, result)
                 self._end(job, _encode(answer) if call.tool.output.spool else None, answer)
             except anyio.get_cancelled_exc_class():
                 job.output.finish("cancel" if job.is_unwanted else "server")

@@ -63,12 +63,8 @@ def call_result(result: RunResult, protocol_version: str) -> types.CallToolResul
         parts += ["--- standard error ---", errors]
     if result.outcome:
         parts.append(f"[{clean(result.outcome)}]")
-    links = output_links(result)
-    if protocol_version < STRUCTURED_SINCE:
-        parts += [f"[all of {link.name}: {link.uri}]" for link in links]
-        links = []
-    if result.left_out and result.record and result.record.problem:
-        parts.append(f"[not all of the output was kept: {result.record.problem}]")
+    lines, links = find_the_rest(result, protocol_version)
+    parts += lines
     text = "\n".join(part for part in parts if part) or "(no output)"
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text), *links],
@@ -99,6 +95,16 @@ def run_facts(result: RunResult) -> dict[str, Any]:
     if result.record and result.record.sizes:
         facts["uri"] = run_uri(result.record.id)
     return {**facts, "bytes_left_out": result.left_out}
+
+
+def find_the_rest(result: RunResult, protocol_version: str) -> tuple[list[str], list[types.ResourceLink]]:
+    """Return where all of the output can be read: lines for the model, and links, where the client knows these."""
+    lines, links = [], output_links(result)
+    if protocol_version < STRUCTURED_SINCE:
+        lines, links = [f"[all of {link.name}: {link.uri}]" for link in links], []
+    if result.left_out and result.record and result.record.problem:
+        lines.append(f"[not all of the output was kept: {result.record.problem}]")
+    return lines, links
 
 
 def output_links(result: RunResult) -> list[types.ResourceLink]:

@@ -53,8 +53,8 @@ class Site:
     drain: float
 
 
-def open_site(options: HttpOptions) -> Site:
-    """Check the options and listen.
+def open_site(options: HttpOptions, *, trust: bool = False) -> Site:
+    """Check the options and listen; with `trust`, the `--auth` file may be one that others could have written.
 
     Raises:
         CmdtoolError: an option is wrong, the port is taken, or everybody on the network could come in.
@@ -69,7 +69,7 @@ def open_site(options: HttpOptions) -> Site:
             f"`--http {options.address}`: others on the network could run these tools\n"
             "hint: say with `--auth FILE` who may, or leave the host out to serve this machine only"
         )
-    access = make_access(read_auth(options.auth)) if options.auth else None
+    access = make_access(read_auth(options.auth, trust=trust)) if options.auth else None
     tls = _tls(options.tls_cert, options.tls_key) if options.tls_cert else None
     if access and not tls and not address.is_loopback:
         logger.warning("tokens travel unencrypted: give `--tls-cert`, or put a proxy in front that speaks TLS")

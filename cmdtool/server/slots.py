@@ -47,6 +47,16 @@ class Slots:
                 self._waiting.remove(turn)
             self._admit()
 
+    @property
+    def running(self) -> int:
+        """How many calls hold a slot."""
+        return self._running.total()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for one."""
+        return len(self._waiting)
+
     def change_limit(self, limit: int) -> None:
         """Let so many calls run at once from now on; those that run go on."""
         self._limit = limit
@@ -68,4 +78,4 @@ class Slots:
 
     def _has_room(self, tool: Tool) -> bool:
         is_tool_full = tool.concurrency is not None and self._running[tool.name] >= tool.concurrency
-        return not is_tool_full and self._running.total() < self._limit
+        return not is_tool_full and self.running < self._limit

@@ -2,14 +2,12 @@
 
 import logging
 import signal
-from collections.abc import AsyncIterable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 from mcp.server import NotificationOptions, Server
-from mcp.shared.message import SessionMessage
 
 from cmdtool.process import Supervisor
 from cmdtool.server.ending import Ending
@@ -30,40 +28,27 @@ async def serve_stdio(
     Never returns: it leaves by `os._exit`, for standard input is read in a thread that nothing can interrupt.
     `watch` runs beside it. The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
-    async with supervisor.guarding(), standard_streams() as (incoming, outgoing), anyio.create_task_group() as tasks:
-        relayed, messages = anyio.create_memory_object_stream[SessionMessage]()
-        ending = Ending(supervisor, log)
-        serving = anyio.CancelScope()
+    ending, serving = Ending(supervisor, log), anyio.CancelScope()
 
-        def end() -> None:
-            ending.begin()
-            serving.cancel()
+    def end() -> None:
+        ending.begin()
+        serving.cancel()
 
+    async with (
+        supervisor.guarding(),
+        standard_streams(on_end=ending.begin) as (incoming, outgoing),
+        anyio.create_task_group() as tasks,
+    ):
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         tasks.start_soon(partial(ending.watch_signals, *numbers, on_first=end))
-        tasks.start_soon(_watch_input, incoming, relayed, ending.begin)
         try:
             with serving:
                 if watch:
                     tasks.start_soon(watch)
                 changes = NotificationOptions(tools_changed=watch is not None)
-                await server.run(messages, outgoing, server.create_initialization_options(changes))
+                await server.run(incoming, outgoing, server.create_initialization_options(changes))
         except Exception:
             logger.exception("the server failed; please report this")
             ending.status = 1
         finally:
             ending.leave()
-
-
-async def _watch_input(
-    incoming: AsyncIterable[SessionMessage],
-    relayed: MemoryObjectSendStream[SessionMessage],
-    on_end: Callable[[], None],
-) -> None:
-    """Pass messages on; once no more can come, tell the commands to hurry before the SDK cancels their calls."""
-    try:
-        async for message in incoming:
-            await relayed.send(message)
-    finally:
-        on_end()
-        relayed.close()

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import select
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,15 +32,19 @@ MAX_OPEN_BYTES: Final = 16 << 20
 BUSY: Final = -32000
 """Error code of a request that is refused because too many are open; JSON-RPC leaves it to the server."""
 
+LAST_ANSWERS: Final = 0.5
+"""Seconds that requests have for their answers when standard input has ended."""
+
 _BLOCK: Final = 1 << 16
 
 
 @asynccontextmanager
-async def standard_streams() -> AsyncIterator[
-    tuple[MemoryObjectReceiveStream[SessionMessage], MemoryObjectSendStream[SessionMessage]]
-]:
+async def standard_streams(
+    on_end: Callable[[], None],
+) -> AsyncIterator[tuple[MemoryObjectReceiveStream[SessionMessage], MemoryObjectSendStream[SessionMessage]]]:
     """Yield a stream of what the client sends, which ends when the client is gone, and one of what is sent to it.
 
+    `on_end` is called once no more can come, before the stream ends; the last requests have a moment for their answers.
     Meanwhile file descriptor 0 is empty and 1 is standard error, so that nothing else gets at the protocol's bytes.
     """
     incoming, outgoing = os.dup(0), os.dup(1)
@@ -48,20 +52,20 @@ async def standard_streams() -> AsyncIterator[
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
-    async with connect(incoming, outgoing) as streams:
+    async with connect(incoming, outgoing, on_end) as streams:
         yield streams
 
 
 @asynccontextmanager
 async def connect(
-    input_fd: int, output_fd: int
+    input_fd: int, output_fd: int, on_end: Callable[[], None]
 ) -> AsyncIterator[tuple[MemoryObjectReceiveStream[SessionMessage], MemoryObjectSendStream[SessionMessage]]]:
     """Do so over two file descriptors, which are blocking afterwards."""
     os.set_blocking(input_fd, True)
     os.set_blocking(output_fd, True)
     to_server, received = anyio.create_memory_object_stream[SessionMessage]()
     sent, from_server = anyio.create_memory_object_stream[SessionMessage]()
-    wire = _Wire(input_fd, output_fd, to_server)
+    wire = _Wire(input_fd, output_fd, to_server, on_end)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wire.read)
         tasks.start_soon(wire.write, from_server)
@@ -71,10 +75,17 @@ async def connect(
 
 
 class _Wire:
-    def __init__(self, input_fd: int, output_fd: int, to_server: MemoryObjectSendStream[SessionMessage]) -> None:
+    def __init__(
+        self,
+        input_fd: int,
+        output_fd: int,
+        to_server: MemoryObjectSendStream[SessionMessage],
+        on_end: Callable[[], None],
+    ) -> None:
         self._input = input_fd
         self._output = output_fd
         self._to_server = to_server
+        self._on_end = on_end
         self._reading = anyio.CancelScope()
         self._writing = anyio.Lock()
         self._open: dict[types.RequestId, int] = {}
@@ -83,11 +94,16 @@ class _Wire:
     async def read(self) -> None:
         """Pass messages on until standard input ends or the client is gone; answer what is none."""
         lines = LineSplitter()
-        with self._reading, self._to_server:
-            while block := await run_sync(os.read, self._input, _BLOCK, abandon_on_cancel=True):
-                for line in lines.feed(block):
-                    await self._take(line)
-            await self._take(lines.end())
+        with self._to_server:
+            with self._reading:
+                while block := await run_sync(os.read, self._input, _BLOCK, abandon_on_cancel=True):
+                    for line in lines.feed(block):
+                        await self._take(line)
+                await self._take(lines.end())
+            self._on_end()
+            with self._reading, anyio.move_on_after(LAST_ANSWERS):
+                while self._open or self._writing.locked():  # noqa: ASYNC110 - two conditions, looked at for a moment
+                    await anyio.sleep(0.01)
 
     async def write(self, messages: MemoryObjectReceiveStream[SessionMessage]) -> None:
         """Write what the server sends. It waits as long as the client does not read."""
