@@ -17,6 +17,10 @@ import re2
 LEAST: Final = 6
 """Characters of the shortest secret that is masked: a shorter one would be found where it is none."""
 
+MOST_BYTES: Final = 32 * 1024
+MOST_LINES: Final = 200
+"""How long a secret may be that a client gives, room for any key: each line is looked for in a dozen forms."""
+
 MASK: Final = "[masked]"
 """What stands in place of a secret: no digit, and nothing that a bar is drawn with."""
 
@@ -26,6 +30,10 @@ _UNQUOTED_IN_URLS: Final = ("", "/", "!'()*", "!'()*;/?:@&=+$,#")
 
 _BASE64_LINES: Final = (64, 76)
 """Characters of a line: PEM (RFC 7468, 2), MIME (RFC 2045, 6.8) and base64(1)."""
+
+
+_MOST_MEMORY: Final = 64 << 20
+"""Bytes that RE2 may take: with its usual 8 MiB it is slow for a few hundred lines."""
 
 
 class Secrets:
@@ -128,6 +136,11 @@ def is_too_short(value: str) -> bool:
     return len(value.strip()) < LEAST
 
 
+def is_too_long(value: str) -> bool:
+    """Whether looking for a secret would hold up all other calls."""
+    return len(value.encode("utf-8", "surrogatepass")) > MOST_BYTES or len(value.splitlines()) > MOST_LINES
+
+
 def named(globs: Iterable[str], environ: Iterable[str]) -> list[str]:
     """Return the names among `environ` that one of the globs stands for."""
     patterns = list(globs)
@@ -137,6 +150,8 @@ def named(globs: Iterable[str], environ: Iterable[str]) -> list[str]:
 def _compile(heads: Iterable[bytes]) -> Any:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1  # bytes as they are
+    options.log_errors = False  # it would go to standard error, which nobody may be reading
+    options.max_mem = _MOST_MEMORY
     return re2.compile(b"|".join(b"".join(b"\\x%02x" % byte for byte in head) for head in heads), options)
 
 

@@ -19,10 +19,21 @@ from cmdtool.argv import (
     find_program,
 )
 from cmdtool.detect import NOTHING_KNOWN, Known
-from cmdtool.errors import StartError
+from cmdtool.errors import ArgumentError, StartError
 from cmdtool.library import known_programs
-from cmdtool.masking import LEAST, MASK, NO_SECRETS, Secrets, StreamMask, is_too_short, named
-from cmdtool.model import STREAMS, Counted, JSONValue, Stream, Tool
+from cmdtool.masking import (
+    LEAST,
+    MASK,
+    MOST_BYTES,
+    MOST_LINES,
+    NO_SECRETS,
+    Secrets,
+    StreamMask,
+    is_too_long,
+    is_too_short,
+    named,
+)
+from cmdtool.model import STREAMS, Counted, JSONValue, Output, Stream, Tool
 from cmdtool.outcome import EndedBy, describe_end, hit_limit
 from cmdtool.output import Capture, Excerpt, share_limit
 from cmdtool.process import Exceeded, Exit, Process, Supervisor, require_sandbox, watch
@@ -82,7 +93,8 @@ class Call:
         if self.tool.confirm is None:
             return None
         message = self.tool.confirm.message
-        given = {name: clean_line(text, _LONGEST_VALUE) for name, text in self.texts.items()}
+        # A value that shows nothing must not make a question that asks nothing: such a one is not put to anybody.
+        given = {name: clean_line(text, _LONGEST_VALUE) or "(empty)" for name, text in self.texts.items()}
         return clean(message.fill({name: given.get(name, "(not given)") for name in message.holes}))
 
 
@@ -157,7 +169,13 @@ def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, reso
     """Return what must not leave: secret arguments, and the values of named variables, the server's and the command's.
 
     An argument that is too short to be found in output is warned of, without its value.
+
+    Raises:
+        ArgumentError: one is too long to be looked for.
     """
+    for name in (name for name, value in hidden.items() if is_too_long(value)):
+        message = f"a secret of more than {MOST_BYTES:,} bytes or {MOST_LINES} lines cannot be masked"
+        raise ArgumentError(f"`{name}`: {message}\nhint: put it into a file, and give the file's path")
     for name in (name for name, value in hidden.items() if is_too_short(value)):
         logger.warning("%s: `%s` has fewer than %d characters and is not masked", tool.name, name, LEAST)
     variables = [named_secrets(tool, environ) for environ in (resolve.environ, invocation.env)]
@@ -371,8 +389,12 @@ async def _end(
 
 
 async def _count(call: Call, counted: Counted, invocation: Invocation, supervisor: Supervisor, intake: _Intake) -> None:
-    """Count a total: the first number of the last line that the command prints. Its failure means no total."""
-    result = await run_call(Call(call.tool, invocation, call.texts, (), secrets=call.secrets), supervisor)
+    """Count a total: the first number of the last line that the command prints. Its failure means no total.
+
+    What the tool's result holds and what may outlive it is said of its own command, and not of this one.
+    """
+    tool = call.tool.model_copy(update={"output": Output(), "keep_background": False})
+    result = await run_call(Call(tool, invocation, call.texts, (), secrets=call.secrets), supervisor)
     value = first_number(result.stdout.text.rstrip().rpartition("\n")[2])
     if value and result.outcome is None:
         intake.set_total(counted, value)

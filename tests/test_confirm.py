@@ -117,10 +117,22 @@ async def test_values_cannot_hide_or_break_the_question(tmp_path: Path, era: Era
     assert person.messages == ["Wipe a<U+202E>b Approved. and (not given)?"]
 
 
-async def test_a_client_that_cannot_ask_is_told_the_capability_it_lacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nothing", ["", "\x1b[0m", " \t"])
+async def test_a_value_that_shows_nothing_is_asked_about(tmp_path: Path, nothing: str) -> None:
+    person = Person([NO])
+    async with serving(
+        tmp_path, "tools: {wipe: {command: [touch, 'a{name}'], confirm: '{name}'}}", "auto", person
+    ) as client:
+        assert (await client.call_tool("wipe", {"name": nothing})).is_error
+    assert person.messages == ["(empty)"]
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("a")]
+
+
+@pytest.mark.parametrize("seen", [None, Seen()])
+async def test_a_client_that_cannot_ask_is_told_the_capability_it_lacks(tmp_path: Path, seen: Seen | None) -> None:
     async with serving(tmp_path, WIPE) as client:
         with pytest.raises(MCPError, match="cannot ask; nothing was started") as caught:
-            await client.call_tool("wipe", {"name": "a"}, progress_callback=Seen())
+            await client.call_tool("wipe", {"name": "a"}, progress_callback=seen)
     assert caught.value.error.code == MISSING_REQUIRED_CLIENT_CAPABILITY
     assert caught.value.error.data == {"requiredCapabilities": {"elicitation": {"form": {}}}}
     assert not (tmp_path / "a").exists()

@@ -490,3 +490,18 @@ async def _copy(source: Any, target: Any, end: anyio.CancelScope) -> None:
     except (anyio.BrokenResourceError, anyio.ClosedResourceError):
         pass
     end.cancel()
+
+
+async def test_an_older_client_is_told_that_the_list_of_tools_can_change(shared: HttpServer) -> None:
+    async with shared.client("legacy") as client:
+        assert client.server_capabilities.tools
+        assert client.server_capabilities.tools.list_changed
+
+
+async def test_a_manifest_that_is_a_circle_of_links_changes_nothing(server: HttpServer, tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").unlink()
+    (tmp_path / "tools.yaml").symlink_to("tools.yaml")
+    server.process.send_signal(signal.SIGHUP)
+    await until(lambda: "the old one stays" in server.log)
+    async with server.client() as client:
+        assert (await client.list_tools()).tools

@@ -546,6 +546,12 @@ MISTAKES = {
         "`message` is missing",
         "",
     ),
+    "a question that asks nothing": (
+        tool("command: ls\nconfirm: «''"),
+        "tools.a.confirm",
+        "the question is empty, so nobody would be asked",
+        "say what is going to happen",
+    ),
     "a question that is true": (
         tool("command: ls\nconfirm: «true"),
         "tools.a.confirm",

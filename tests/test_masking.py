@@ -3,14 +3,16 @@ import json
 import re
 import shlex
 import subprocess
+import time
 import urllib.parse
 from itertools import pairwise
+from secrets import token_urlsafe
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmdtool.masking import LEAST, MASK, Secrets, StreamMask, is_too_short, named
+from cmdtool.masking import LEAST, MASK, MOST_BYTES, MOST_LINES, Secrets, StreamMask, is_too_long, is_too_short, named
 
 SECRETS = st.lists(
     st.text("ab+/é\"'\\ \n%", min_size=LEAST, max_size=12).filter(lambda text: not is_too_short(text)),
@@ -183,3 +185,15 @@ def test_names_are_found_by_globs() -> None:
 def test_text_that_is_nearly_a_secret_costs_no_more_than_its_length(text: bytes) -> None:
     secret = "a" * 4000 + "b"
     assert mask([secret, "a" * 3000 + "c"], [text[i : i + 65536] for i in range(0, len(text), 65536)]) == text
+
+
+def test_the_longest_secret_that_is_taken_holds_nothing_up() -> None:
+    value = "\n".join(token_urlsafe(120)[: MOST_BYTES // MOST_LINES - 1] for _ in range(MOST_LINES))
+    assert not is_too_long(value)
+    assert is_too_long(f"{value}\n{value}")
+    assert is_too_long("x" * (MOST_BYTES + 1))
+    begun = time.process_time()
+    secrets = Secrets([value])
+    assert secrets.mask("an innocent line 42\n" * 5000) == "an innocent line 42\n" * 5000
+    assert time.process_time() - begun < 1
+    assert value[:20] not in secrets.mask(value)

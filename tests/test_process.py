@@ -1,7 +1,11 @@
+import errno
 import hashlib
 import os
+import resource
 import signal
 import sys
+import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
@@ -10,8 +14,8 @@ import pytest
 
 from cmdtool.argv import Invocation
 from cmdtool.errors import StartError
-from cmdtool.model import Stream
-from cmdtool.process import Exit, Process, Supervisor
+from cmdtool.model import Limits, Stream
+from cmdtool.process import Exit, Process, Supervisor, watch
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -236,3 +240,46 @@ async def test_many_runs_leak_no_descriptor_and_no_zombie() -> None:
         await once()
     assert me.num_fds() == before
     assert me.children() == []
+
+
+async def test_a_command_is_ended_once_there_is_a_descriptor_again() -> None:
+    supervisor = Supervisor()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with supervisor.guarding(), anyio.create_task_group() as tasks:
+        process = supervisor.start(shell("trap '' TERM; while :; do sleep 1; done"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            tasks.start_soon(supervisor.end, process, 0.1)
+            await anyio.sleep(1.5)  # longer than the supervisor goes without a look at its orphans
+            assert not process.has_exited()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        await until(process.has_exited)
+    process.close()
+
+
+def no_pidfd(pid: int) -> int:
+    raise OSError(errno.ENOSYS, "an old kernel, or one that hides it")
+
+
+async def test_waiting_for_many_takes_no_thread_from_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pidfd_open", no_pidfd)
+    supervisor = Supervisor()
+    async with AsyncExitStack() as running, anyio.create_task_group() as tasks:
+        for _ in range(int(anyio.to_thread.current_default_thread_limiter().total_tokens)):
+            process = await running.enter_async_context(supervisor.running(shell("exec sleep 60"), grace=1))
+            tasks.start_soon(process.exited)
+        await anyio.sleep(0.1)
+        with anyio.fail_after(5):
+            await anyio.to_thread.run_sync(os.getpid)
+        tasks.cancel_scope.cancel()
+
+
+async def test_watching_limits_without_a_pidfd_takes_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "pidfd_open", no_pidfd)
+    async with Supervisor().running(shell("sleep 2"), grace=1) as process:
+        before = threading.active_count()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch, process, Limits(processes=100))
+            await anyio.sleep(1.5)
+            assert threading.active_count() <= before + 1

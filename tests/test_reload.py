@@ -1,4 +1,7 @@
 import logging
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ from mcp_types import ToolListChangedNotification
 
 from cmdtool.commands.files import read_manifest
 from cmdtool.host import LocalHost
+from cmdtool.model import Manifest, ServerKeys
 from cmdtool.process import Supervisor
 from cmdtool.server.app import App
 from cmdtool.server.catalogue import Catalogue
@@ -197,3 +201,28 @@ async def test_a_real_server_reloads_what_editors_do_and_tells_the_client(tmp_pa
         await serves(client, "four x")
         await until(lambda: heard > 0, 30)
         assert [tool.name for tool in (await client.list_tools()).tools] == ["say", "wait", "more"]
+
+
+async def test_a_mistake_of_our_own_keeps_the_old_manifest_too(caplog: pytest.LogCaptureFixture) -> None:
+    def read() -> Manifest:
+        raise ZeroDivisionError
+
+    reloader = Reloader([], read)
+    assert not await reloader.reload(Catalogue(Manifest(server=ServerKeys(), concurrency=1, tools={})))
+    assert "please report this" in caplog.text
+
+
+@pytest.mark.parametrize("options", [[], ["--http", "0"]])
+def test_a_failure_beside_the_server_is_told_by_log_and_exit_status(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "tools.yaml").write_text(manifest())
+    program = (
+        "import sys; from cmdtool.cli import main; from cmdtool.server.reload import Reloader\n"
+        "async def fail(*_): raise ZeroDivisionError\n"
+        f"Reloader.watch = fail; sys.argv = ['cmdtool', 'serve', '--watch', *{options}]; main()"
+    )
+    ours, theirs = socket.socketpair()  # a client that says nothing
+    with ours, theirs:
+        argv = [sys.executable, "-c", program]
+        done = subprocess.run(argv, cwd=tmp_path, stdin=theirs.fileno(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "the server failed" in done.stderr

@@ -147,6 +147,20 @@ async def test_a_count_that_complains_at_length_still_counts() -> None:
     assert (updates[-1].progress, updates[-1].total) == (3, 3)
 
 
+async def test_a_count_is_read_whatever_the_result_holds() -> None:
+    rules = {"rules": [r"^(?P<progress>\d+)$"], "total": {"command": ["echo", "3"]}}
+    updates = await watch(tool("sleep 1; echo 1 >&2; sleep 0.5", progress=rules, output={"stream": "stderr"}))
+    assert (updates[-1].progress, updates[-1].total) == (3, 3)
+
+
+async def test_what_a_count_leaves_in_the_background_is_not_kept(tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    rules = {"rules": [r"^(\d+)%$"], "total": {"shell": f"sleep 300 >/dev/null & echo $! > {mark}; echo 5"}}
+    await watch(tool(f"until [ -s {mark} ]; do sleep 0.01; done; sleep 0.5", progress=rules, keep_background=True))
+    left = int(mark.read_text())  # perhaps a zombie, which is for init to wait for
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+
+
 async def test_counting_ends_with_the_call(tmp_path: Path) -> None:
     mark = tmp_path / "pid"
     rules = {"rules": [r"^(\d+)%$"], "total": {"shell": f"echo $$ > {mark}; sleep 300"}}

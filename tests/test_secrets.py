@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -16,6 +17,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from cmdtool.errors import ArgumentError
 from cmdtool.host import LocalHost
 from cmdtool.model import Tool
 from cmdtool.process import Supervisor
@@ -290,3 +292,14 @@ async def test_what_is_held_back_is_shown_where_the_output_stays_open(tmp_path: 
             result = await run_call(prepare(tool, {"pin": "1234567"}, LocalHost()), Supervisor())
     assert "still open" in str(result.outcome)
     assert result.stdout.text == "so far: 12"
+
+
+@pytest.mark.parametrize("value", ["x" * 1_000_000, "password\n" * 100_000])
+def test_a_secret_too_long_to_be_looked_for_is_refused_at_once(value: str) -> None:
+    tool = Tool.model_validate(
+        {"name": "t", "folder": "/", "command": ["cat"], "stdin": "{token}", "arguments": {"token": {"secret": True}}}
+    )
+    begun = time.process_time()
+    with pytest.raises(ArgumentError, match="`token`: a secret of more than"):
+        prepare(tool, {"token": value}, LocalHost())
+    assert time.process_time() - begun < 1

@@ -45,7 +45,11 @@ def read_files(paths: Sequence[Path], *, trust: bool = False) -> list[Source]:
     Raises:
         CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
-    return [Source(str(path), str(path.resolve().parent), _read(path, trust=trust)) for path in paths or [DEFAULT]]
+    sources = []
+    for path in paths or [DEFAULT]:
+        text = _read(path, trust=trust)  # before its links are followed, for they may be a circle
+        sources.append(Source(str(path), str(path.resolve().parent), text))
+    return sources
 
 
 def _read(path: Path, *, trust: bool) -> str:

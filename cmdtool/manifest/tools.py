@@ -208,7 +208,11 @@ class _Maker:
                     self._holes.check_paths(node, template)
         confirm, place = self._keys.confirm, self._place("confirm")
         if confirm and place:
-            self._holes.check_shown(place.child("message") or place, confirm.message)
+            asked = place.child("message") or place
+            self._holes.check_shown(asked, confirm.message)
+            if not str(confirm.message).strip():
+                hint = "say what is going to happen"
+                self._report.at(asked, "the question is empty, so nobody would be asked", hint)
 
     def _check_sandbox(self) -> None:
         place, sandbox = self._place("sandbox"), self._keys.sandbox

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Final
 
 import anyio
@@ -90,8 +91,11 @@ class Process:
         try:
             fd = os.pidfd_open(self._popen.pid)
         except (AttributeError, OSError):  # no pidfd here: macOS, Linux < 5.3
+            # A thread of its own: many commands that run long must not take all those in which others read and write.
             await anyio.to_thread.run_sync(
-                os.waitid, os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT, abandon_on_cancel=True
+                partial(os.waitid, os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT),
+                abandon_on_cancel=True,
+                limiter=anyio.CapacityLimiter(1),
             )
             return
         try:

@@ -3,6 +3,7 @@
 import math
 import resource
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -59,12 +60,21 @@ async def watch(process: Process, limits: Limits) -> Exceeded | None:
         await process.exited()
         return None
     meter = Meter(limits)
-    while True:
-        with anyio.move_on_after(SAMPLE):
-            await process.exited()
-            return None
-        if exceeded := meter.exceeded(process.processes()):
-            return exceeded
+    exceeded = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_after, process, tasks.cancel_scope)
+        while exceeded is None:
+            await anyio.sleep(SAMPLE)
+            with suppress(OSError):  # no descriptor is left to look with: others will be given back
+                exceeded = meter.exceeded(process.processes())
+        tasks.cancel_scope.cancel()
+    return exceeded
+
+
+async def _cancel_after(process: Process, scope: anyio.CancelScope) -> None:
+    """Wait for the exit once, not anew after each look: without pidfds each wait takes a thread to its end."""
+    await process.exited()
+    scope.cancel()
 
 
 class Meter:

@@ -32,6 +32,9 @@ _AT_ONCE: Final = 0.25
 _NO_SIGNAL: Final = 0
 """What kill(2) only looks with."""
 
+_TRY_AGAIN: Final = 0.25
+"""Seconds until a command that could not be ended is ended again."""
+
 _REAPING: Final = 1.0
 """Seconds between two looks for adopted processes that have ended; less while there are many."""
 
@@ -132,8 +135,7 @@ class Supervisor:
         if process in self._running:
             self._ending.add(process)
             with anyio.CancelScope(shield=True):
-                if self._is_left(process, thorough=thorough):
-                    await self._end_tree(process, grace)
+                await self._end_surely(process, grace, thorough=thorough)
             self._forget(process)
         return process.reap()
 
@@ -165,6 +167,18 @@ class Supervisor:
             self._keeper.remove(process.run_id)
         self._running.discard(process)
         self._ending.discard(process)
+
+    async def _end_surely(self, process: Process, grace: float, *, thorough: bool) -> None:
+        """End what is left of a run, as soon as that is possible: to see processes takes a descriptor."""
+        while True:
+            try:
+                if self._is_left(process, thorough=thorough):
+                    await self._end_tree(process, grace)
+            except OSError as exc:
+                logger.warning("a command cannot be ended yet: %s", exc.strerror)
+                await anyio.sleep(_TRY_AGAIN)
+            else:
+                return
 
     async def _end_tree(self, process: Process, grace: float) -> None:
         tree = process.tree
@@ -239,7 +253,9 @@ class Supervisor:
 
     async def _reap_orphans(self) -> None:
         while True:
-            orphans = self._orphans() or []
+            orphans: list[Entry] = []
+            with suppress(OSError):  # no descriptor is left to look with: others will be given back
+                orphans = self._orphans() or []
             _wait_for(orphans)
             await anyio.sleep(_REAPING if len(orphans) < _MANY else _REAPING / 20)
 

@@ -45,6 +45,11 @@ class Ending:
         deadline.daemon = True
         deadline.start()
 
+    def fail_beside(self) -> None:
+        """Say that the server ends because something beside it has failed: nothing else cancels it."""
+        logger.error("the server failed; please report this")
+        self.status = self.status or 1
+
     def leave(self) -> NoReturn:
         """Kill what is left and end the process; spans and log are waited for, but not long."""
         try:

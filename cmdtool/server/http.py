@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import uvicorn
-from mcp.server import Server
+from mcp.server import NotificationOptions, Server
 from mcp.server.auth.handlers.metadata import ProtectedResourceMetadataHandler
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 
 from cmdtool.process import Supervisor
 from cmdtool.server.auth import Access
+from cmdtool.server.connections import BACKLOG, BoundedConnection
 from cmdtool.server.drain import Drain, Guarded, Tally
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
@@ -67,10 +68,16 @@ async def serve_http(
     """
     drain, ending = Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
-    # `h11` whatever else is installed: one behaviour. Proxies' headers are not read, for nothing depends on them.
+    # The manifest can be read again at any time, by SIGHUP; the SDK's own default denies it to older revisions.
+    changes = NotificationOptions(tools_changed=True)
+    server.create_initialization_options = partial(  # type: ignore[method-assign]
+        server.create_initialization_options, changes
+    )
+    # One protocol whatever else is installed. Proxies' headers are not read, for nothing depends on them.
     config = uvicorn.Config(
         make_app(server, site, drain, metrics),
-        http="h11",
+        http=BoundedConnection,
+        backlog=BACKLOG,
         ws="none",
         log_config=None,
         access_log=False,
@@ -93,6 +100,8 @@ async def serve_http(
         except (Exception, SystemExit):
             logger.exception("the server failed; please report this")
             ending.status = 1
+        except anyio.get_cancelled_exc_class():
+            ending.fail_beside()
         finally:
             ending.leave()
 

@@ -43,6 +43,9 @@ class Reloader:
             except CmdtoolError as exc:
                 logger.error("the manifest was not reloaded, the old one stays:\n%s", exc)
                 return False
+            except Exception:  # whatever a file holds must not end the calls that go on
+                logger.exception("the manifest was not reloaded, the old one stays; please report this")
+                return False
             await catalogue.replace(manifest)
             return True
 

@@ -50,5 +50,7 @@ async def serve_stdio(
         except Exception:
             logger.exception("the server failed; please report this")
             ending.status = 1
+        except anyio.get_cancelled_exc_class():
+            ending.fail_beside()
         finally:
             ending.leave()

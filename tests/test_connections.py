@@ -1,0 +1,83 @@
+"""Connections that ask for nothing, or are too many: of a real server, in this process and in one of its own."""
+
+import resource
+import socket
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
+
+from cmdtool.server import connections
+from cmdtool.server.connections import BACKLOG, BoundedConnection
+from tests.http_serving import http_server
+from tests.waiting import until
+
+pytestmark = pytest.mark.anyio
+
+HELLO = "tools: {hello: {command: [echo, hello]}}"
+
+
+@asynccontextmanager
+async def web() -> AsyncIterator[int]:
+    """Serve, and yield the port."""
+    config = uvicorn.Config(
+        PlainTextResponse("here"), http=BoundedConnection, lifespan="off", log_config=None, timeout_keep_alive=60
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            await until(lambda: server.started)
+            yield listener.getsockname()[1]
+            server.should_exit = server.force_exit = True
+
+
+async def test_a_connection_that_asks_nothing_is_closed_and_one_that_did_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "FIRST_REQUEST", 0.3)
+    async with (
+        web() as port,
+        await anyio.connect_tcp("127.0.0.1", port) as silent,
+        await anyio.connect_tcp("127.0.0.1", port) as talking,
+    ):
+        with anyio.fail_after(5):
+            for _ in range(2):
+                await talking.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await talking.receive()).startswith(b"HTTP/1.1 200")
+                with pytest.raises(anyio.EndOfStream):
+                    await silent.receive()
+
+
+async def test_one_connection_too_many_is_closed_until_another_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 1)
+    async with web() as port:
+        with anyio.fail_after(5):
+            async with await anyio.connect_tcp("127.0.0.1", port) as first:
+                await first.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await first.receive()).startswith(b"HTTP/1.1 200")
+                async with await anyio.connect_tcp("127.0.0.1", port) as second:
+                    with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                        await second.receive()
+            await anyio.sleep(0.1)
+            async with await anyio.connect_tcp("127.0.0.1", port) as third:
+                await third.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await third.receive()).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_server_outlives_more_connections_than_it_has_descriptors(tmp_path: Path) -> None:
+    with http_server(tmp_path, HELLO) as server:
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (4 * BACKLOG, 4 * BACKLOG))
+        place = ("127.0.0.1", int(server.root.rpartition(":")[2]))
+        with ExitStack() as flood:
+            for _ in range(5 * BACKLOG):
+                one = flood.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(place)
+            await anyio.sleep(3)  # longer than the server goes without a look at its orphans
+            assert server.process.poll() is None, server.log
+        with anyio.fail_after(20):
+            async with server.client() as client:
+                assert not (await client.call_tool("hello")).is_error
