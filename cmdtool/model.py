@@ -7,7 +7,7 @@ loader checks types, defaults or key names again.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -45,10 +45,9 @@ HOLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 class Model(BaseModel):
-    """A frozen mapping of known keys. `planned` names keys of the design that this version refuses."""
+    """A frozen mapping of known keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-    planned: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
@@ -448,6 +447,25 @@ class Confirm(Model):
     ] = "refuse"
 
 
+def _task(value: object) -> object:
+    if isinstance(value, Mapping | TaskKeys):
+        return value
+    if isinstance(value, str):
+        return {"mode": value}
+    raise BadValue(f"expected `never`, `optional` or `always`, found {describe(value)}", "")
+
+
+class TaskKeys(Model):
+    """Whether calls are MCP tasks, and for how long those can be asked for. Both durations are in seconds."""
+
+    mode: Annotated[
+        Literal["never", "optional", "always"],
+        Field(description="`optional` is a task for clients that know tasks, `always` is nothing else."),
+    ]
+    ttl: Annotated[Duration, Field(ge=1, description="How long a result is kept.")] = 24 * 3600.0
+    poll_interval: Annotated[Duration, Field(ge=0.1, description="How often clients should ask.")] = 1.0
+
+
 class Annotations(Model):
     """Hints for the client, as MCP's tool annotations."""
 
@@ -468,8 +486,6 @@ class Icon(Model):
 
 class Defaults(Model):
     """The keys of a tool that `defaults` may set for all tools of a file."""
-
-    planned: ClassVar[frozenset[str]] = frozenset({"task"})
 
     shell_program: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "bash",
@@ -498,6 +514,7 @@ class Defaults(Model):
     sandbox: Annotated[Sandbox | None, BeforeValidator(_sandbox), _OrBoolean()] = None
     confirm: Annotated[Confirm | None, BeforeValidator(_confirm), _OrText()] = None
     ask: Annotated[StrictBool, Field(description="Ask the person for required arguments that are missing.")] = False
+    task: Annotated[TaskKeys, BeforeValidator(_task), _OrText()] = TaskKeys(mode="never")
     annotations: Annotations = Annotations()
     icons: tuple[Icon, ...] = ()
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
@@ -55,8 +55,8 @@ DRAIN: Final = 2.0
 """Seconds that output is awaited for after the exit, when a process out of reach holds the pipe."""
 
 Echo: TypeAlias = Callable[[Stream, bytes], Awaitable[None]]
-Keep: TypeAlias = Callable[[str], RunOutput]
-"""Takes the id of a run that has just begun and returns what keeps its output."""
+Keep: TypeAlias = Callable[[str], AbstractContextManager[RunOutput]]
+"""Takes the id of a run that has just begun and returns what keeps its output while the run goes on."""
 
 _LONGEST_VALUE: Final = 1000
 """Characters of an argument's value in a question."""

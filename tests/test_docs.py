@@ -46,6 +46,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Counted totals": model.Counted,
     "`output`": model.Output,
     "`confirm`": model.Confirm,
+    "`task`": model.TaskKeys,
     "`pty`": model.Terminal,
     "`limits`": model.Limits,
     "`sandbox`": model.Sandbox,
@@ -241,12 +242,6 @@ def test_every_key_of_an_auth_file_is_explained() -> None:
     for kind in (AuthFile, TokenKeys, OAuthKeys):
         for key in kind.model_fields:
             assert re.search(rf"`{key}`|\b{key}:", text), key
-
-
-def test_every_key_that_is_refused_for_now_is_named() -> None:
-    below = sections(MANIFEST, 2)["Not in this version"]
-    planned = set[str]().union(*(kind.planned for kind in all_models(Model)))
-    assert set(re.findall(r"`(\w+)`", below)) - {"output"} == planned
 
 
 def test_the_page_of_parsers_lists_the_library() -> None:

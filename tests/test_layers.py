@@ -14,7 +14,7 @@ LAYERS = [
     "template shellwords programs", "model", "records patterns schema features recording needs",
     "readings json_lines suggest nearly", "bars mining", "detect", "scanner", "progress manifest argv",
     "replay sandbox", "timeline", "library trust", "host process output spool made_files sinks", "reporter outcome",
-    "run", "server", "commands", "cli", "__main__",
+    "run", "engine", "server", "commands", "cli", "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

@@ -460,10 +460,24 @@ MISTAKES = {
         "expected text, found `~`",
         "quote it",
     ),
-    "a key of a later version": (
-        tool("command: ls\n«task: optional"),
+    "a task that is neither": (
+        tool("command: ls\ntask: «sometimes"),
         "tools.a.task",
-        "not available in this version",
+        "expected `never`, `optional` or `always`, found `sometimes`",
+        "",
+    ),
+    "a boolean for a task": (tool("command: ls\ntask: «no"), "tools.a.task", "expected `never`, `optional` or", ""),
+    "a task without its mode": (tool("command: ls\ntask: «{ttl: 1h}"), "tools.a.task", "`mode` is missing", ""),
+    "a misspelt key of a task": (
+        tool("command: ls\ntask: {mode: always, «tll: 1h}"),
+        "tools.a.task.tll",
+        "unknown key",
+        "did you mean `ttl`?",
+    ),
+    "a task that is asked for too often": (
+        tool("command: ls\ntask: {mode: always, poll_interval: «10ms}"),
+        "tools.a.task.poll_interval",
+        "0.1",
         "",
     ),
     "a key twice": (tool("command: ls\ntitle: x\n«title: y"), "tools.a.title", "stands here twice", "line 4"),

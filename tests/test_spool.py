@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmdtool.model import Stream
-from cmdtool.spool import Record, RunOutput, Spool, literal, matching_lines, pattern
+from cmdtool.spool import Record, RunOutput, Spool, TaskTerms, literal, matching_lines, pattern
 from cmdtool.spool.layout import Layout
 from cmdtool.spool.store import EXPIRY
 
@@ -110,6 +110,7 @@ def test_the_facts_are_in_meta_json_and_nothing_else(tmp_path: Path) -> None:
         "signal": "SIGTERM",
         "sizes": {"stdout": 5},
         "problem": None,
+        "task": None,
     }
 
 
@@ -202,6 +203,68 @@ def test_of_too_much_the_runs_that_ended_first_are_removed(tmp_path: Path) -> No
         keep(spool, b"x" * 100_000, number=number)
     spool.tidy()
     assert [record.id for record in spool.runs(None)] == [run_id(4), run_id(3)]
+
+
+def task(spool: Spool, number: int, result: bytes | None, ttl: float = 60) -> Record:
+    output = spool.begin(run_id(number), "tool", None, TaskTerms(ttl=ttl, poll_interval=1))
+    output.open()
+    output.feed("stdout", b"x" * 100_000)
+    output.finish("exit", 0)
+    assert output.close(result)
+    return output.record
+
+
+def test_a_task_has_its_folder_before_and_after_its_run(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "runs", "a")
+    output = spool.begin(RUN, "tool", None, TaskTerms(ttl=60, poll_interval=1))
+    output.open()
+    begun = spool.find(RUN, None)
+    assert begun is not None
+    assert (begun.task, begun.ended, begun.sizes) == (TaskTerms(ttl=60, poll_interval=1), None, {})
+    output.finish("exit", 0)
+    assert Spool(tmp_path / "runs", "a").find(RUN, None) is None  # another server waits for the result
+    assert output.close(b"[1]")
+    later = Spool(tmp_path / "runs", "a")
+    record = later.find(RUN, None)
+    assert record is not None
+    assert (record.ended_by, later.result(record)) == ("exit", b"[1]")
+    assert stat.S_IMODE((tmp_path / "runs" / RUN / "result.json").stat().st_mode) == 0o600
+
+
+def test_a_task_whose_folder_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    spool = Spool(tmp_path / "file" / "runs", "a")
+    output = spool.begin(RUN, "tool", None, TaskTerms(ttl=60, poll_interval=1))
+    output.open()
+    output.feed("stdout", b"x")
+    assert output.record.problem == "not a directory"
+    output.finish("exit", 0)
+    assert not output.close(b"[1]")
+
+
+def test_a_task_is_kept_as_long_as_was_promised(tmp_path: Path) -> None:
+    clock = Clock()
+    spool = Spool(tmp_path, "a", now=clock)
+    short, long = task(spool, 1, b"1", ttl=60), task(spool, 2, b"2", ttl=2 * EXPIRY)
+    clock.time += EXPIRY + 1
+    spool.tidy()
+    assert [spool.find(record.id, None) is not None for record in (short, long)] == [False, True]
+    clock.time += EXPIRY
+    spool.tidy()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_of_too_much_tasks_are_removed_last(tmp_path: Path) -> None:
+    clock = Clock()
+    spool = Spool(tmp_path, "a", now=clock, total=250_000)
+    for number in range(2):
+        clock.time += 1
+        task(spool, number, b"1")
+    for number in range(2, 4):
+        clock.time += 1
+        keep(spool, b"x" * 100_000, number=number)
+    spool.tidy()
+    assert [record.id for record in spool.runs(None)] == [run_id(1), run_id(0)]
 
 
 def test_what_is_none_of_ours_is_left_alone(tmp_path: Path) -> None:

@@ -83,18 +83,17 @@ def serve(
     state_keys = site.access.state_keys if site and site.access else ()
     calls = Calls(logs_arguments=log_arguments)
     app = App(catalogue, host, supervisor, open_spool(paths, spool_folder), calls=calls, state_keys=state_keys)
-    server = app.server()
     watcher = partial(reloader.watch, catalogue) if watch else None
     if site:
         logger.info("tools: %s", ", ".join(manifest.tools))
         reload = partial(reloader.reload, catalogue)
         metrics = Metrics(app.slots)
         calls.listeners.append(metrics.count)
-        anyio.run(serve_http, server, supervisor, log, site, metrics, reload, app.end_streams, watcher)
+        anyio.run(serve_http, app, supervisor, log, site, metrics, reload, watcher)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")
-    anyio.run(serve_stdio, server, supervisor, log, watcher)
+    anyio.run(serve_stdio, app, supervisor, log, watcher)
     return 0
 
 

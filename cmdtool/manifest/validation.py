@@ -135,9 +135,7 @@ def _locate(root: Node, loc: Sequence[Step]) -> tuple[_Steps, Node]:
 def _report_unknown_key(parent: Node, name: str, model: type[Model], report: Report) -> None:
     message, known = "unknown key", known_keys(model)
     hint = did_you_mean(name, known)
-    if name in model.planned:
-        message, hint = f"`{name}` is not available in this version", "take it out"
-    elif model is ProgressSpec and name in known_keys(Rule):
+    if model is ProgressSpec and name in known_keys(Rule):
         if name != "pattern" and "pattern" in parent.entries:
             return  # said of the pattern already
         message, hint = f"`{name}` belongs to a rule", "make it a list of rules: `- pattern: ...`"

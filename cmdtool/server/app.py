@@ -11,26 +11,31 @@ from mcp.server.caching import CacheHint
 from mcp.server.context import CallNext, HandlerResult
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
+from mcp_types.methods import serialize_server_result
+from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
 from cmdtool import __version__
 from cmdtool.argv import Resolve
 from cmdtool.errors import ArgumentError, StartError
-from cmdtool.model import Tool
+from cmdtool.model import JSONValue, Tool
 from cmdtool.process import Supervisor
 from cmdtool.reporter import Reporter, reporting
-from cmdtool.run import RunResult, run_call
+from cmdtool.run import Call, RunResult, run_call
 from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.calls import UNKNOWN, CallRecord, Calls
 from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.drain import Tally
+from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
 from cmdtool.server.spans import trace_variables
+from cmdtool.server.tasks import Tasks, becomes_task, require_tasks
 from cmdtool.sinks.mcp import McpSink
-from cmdtool.spool import Spool
+from cmdtool.spool import RunOutput, Spool
 from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
@@ -66,6 +71,8 @@ class App:
         self.calls = calls or Calls()
         self.slots = Slots(catalogue.manifest.concurrency)
         self._runs = Runs(spool, catalogue.bus)
+        self._engine = LocalEngine(self._perform_task, spool)
+        self._tasks = Tasks(self._engine, self._runs.listen)
         self._state_security = (
             RequestStateSecurity(keys=list(dict.fromkeys(state_keys)))
             if state_keys
@@ -83,15 +90,16 @@ class App:
             instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
+            lifespan=lambda _: self._engine.working(),
             on_list_tools=self.list_tools,
-            on_call_tool=self.call_tool,
             on_list_resources=self._runs.list_resources,
             on_list_resource_templates=self._runs.list_templates,
             on_read_resource=self._runs.read_resource,
             on_subscribe_resource=self._runs.subscribe,
             on_unsubscribe_resource=self._runs.unsubscribe,
-            on_subscriptions_listen=self._runs.listen,
         )
+        server.add_request_handler("tools/call", types.CallToolRequestParams, self.call_tool)
+        self._tasks.add_to(server)
         server.middleware.append(_keep_errors_here)
         server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, self.note_cancel)
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
@@ -106,17 +114,21 @@ class App:
         tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]
         return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
 
-    async def call_tool(
-        self, ctx: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        """Run a tool. What the caller can mend is a tool error; an unknown tool is a protocol error."""
+    @property
+    def tasks_under_way(self) -> Tally:
+        """The tasks that wait or run."""
+        return self._engine.under_way
+
+    async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> HandlerResult:
+        """Run a tool, or begin a task. What the caller can mend is a tool error, an unknown tool a protocol error."""
         tool = self._catalogue.manifest.tools.get(params.name)
         if tool is None or not may_use(ctx, params.name):
             self.calls.tell(CallRecord(UNKNOWN, caller_of(ctx), "unknown"))
             has_changed = may_use(ctx, params.name) and self._has_changed(ctx, params.name)
             gone = "; the tools have changed, list them again" if has_changed else ""
             raise MCPError(types.INVALID_PARAMS, f"unknown tool: {clean_line(params.name, 128)}{gone}")
-        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
+        # A task has a status message instead of progress (SEP-2663, "Task Status Notifications").
+        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta and not becomes_task(tool, ctx)
         sink = McpSink(ctx.session, ctx.protocol_version) if wants_progress else None
         async with reporting(tool.progress, sink) as reporter:
             with self.calls.one(tool.name, caller_of(ctx)) as record:
@@ -133,8 +145,9 @@ class App:
         params: types.CallToolRequestParams,
         reporter: Reporter | None,
         record: CallRecord,
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> HandlerResult:
         try:
+            require_tasks(tool, ctx)
             call = (await settle(tool, ctx, params, self._resolve, reporter)).with_variables(trace_variables())
         except WithheldError as exc:
             record.ended_by = "asked" if isinstance(exc.result, types.InputRequiredResult) else "refused"
@@ -148,18 +161,44 @@ class App:
             result = RunResult.not_started(exc)
             record.take(result)
             return call_result(result, ctx.protocol_version)
+        if becomes_task(tool, ctx):
+            task = await self._tasks.create(ctx, call)
+            record.ended_by = "task"
+            return task
+        return await self._perform(call, reporter, record, ctx.protocol_version)
+
+    async def _perform(
+        self,
+        call: Call,
+        reporter: Reporter | None,
+        record: CallRecord,
+        protocol_version: str,
+        begun: RunOutput | None = None,
+    ) -> types.CallToolResult:
+        """Run a call in its turn; `begun` is what keeps its output, if that is there already."""
+        tool = call.tool
         self.calls.tell_arguments(call, record.caller)
         async with self.slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
             if reporter and has_waited:
                 reporter.say("started")
                 reporter.hear(b"")
             record.begun = anyio.current_time()
-            async with self._runs.following(tool.name, record.caller) as keep:
+            async with self._runs.following(tool.name, record.caller, begun) as keep:
                 result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
         record.take(result)
-        answered = await answer(call, result, ctx.protocol_version)
+        answered = await answer(call, result, protocol_version)
         record.success = not answered.is_error
         return answered
+
+    async def _perform_task(
+        self, call: Call, caller: str | None, reporter: Reporter | None, begun: RunOutput
+    ) -> tuple[RunResult, JSONValue]:
+        """Run a call that is a task; return also what `tools/call` would have answered."""
+        with self.calls.one(call.tool.name, caller) as record:
+            answered = await self._perform(call, reporter, record, LATEST_MODERN_VERSION, begun)
+        assert record.result, "a call that was performed has a result"
+        wire = answered.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return record.result, serialize_server_result("tools/call", LATEST_MODERN_VERSION, wire)
 
     async def note_cancel(self, ctx: Context, params: types.CancelledNotificationParams) -> None:
         """Log why a client cancels; the SDK does the rest."""

@@ -22,6 +22,7 @@ from cmdtool.model import JSONValue, Tool
 from cmdtool.reporter import Reporter
 from cmdtool.run import Call, prepare
 from cmdtool.schema import form_property
+from cmdtool.server.capabilities import missing_capability
 from cmdtool.server.results import refused_result
 from cmdtool.text import clean_line
 
@@ -177,14 +178,7 @@ class _Asking:
         if not self._has_rounds:
             return _withheld(message)
         means = types.ElicitationCapability(form=types.FormElicitationCapability())
-        data = types.MissingRequiredClientCapabilityErrorData(
-            required_capabilities=types.ClientCapabilities(elicitation=means)
-        )
-        return MCPError(
-            code=types.MISSING_REQUIRED_CLIENT_CAPABILITY,
-            message=message,
-            data=data.model_dump(by_alias=True, mode="json", exclude_none=True),
-        )
+        return missing_capability(message, types.ClientCapabilities(elicitation=means))
 
 
 def _withheld(message: str) -> WithheldError:

@@ -22,8 +22,11 @@ from cmdtool.server.results import run_facts
 
 logger = logging.getLogger(__name__)
 
-CallEnd: TypeAlias = EndedBy | Literal["arguments", "asked", "refused", "cancel", "unknown", "error"]
-"""How a call ended: as its run, or without one; `refused` is by a person or for want of one, `error` a bug of ours."""
+CallEnd: TypeAlias = EndedBy | Literal["arguments", "asked", "refused", "task", "cancel", "unknown", "error"]
+"""How a call ended: as its run, or without one; `refused` is by a person or for want of one, `error` a bug of ours.
+
+Of one that was answered with a `task` nothing is told: the run of the task is told of, once it has ended.
+"""
 
 UNKNOWN: Final = "unknown"
 """What stands for the name of a tool that is not there, for that is the client's word."""
@@ -95,7 +98,8 @@ class Calls:
             record.ended_by, record.success = "error", False
             raise
         finally:
-            self.tell(record)
+            if record.ended_by != "task":
+                self.tell(record)
 
     def tell(self, record: CallRecord) -> None:
         """Tell of a call that has ended."""

@@ -29,6 +29,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from cmdtool.process import Supervisor
+from cmdtool.server.app import App
 from cmdtool.server.auth import Access
 from cmdtool.server.connections import BACKLOG, BoundedConnection
 from cmdtool.server.drain import Drain, Guarded
@@ -52,22 +53,20 @@ _LAST_ANSWERS: Final = 1.0
 
 
 async def serve_http(
-    server: Server[Any],
+    app: App,
     supervisor: Supervisor,
     log: StderrLog,
     site: Site,
     metrics: Metrics,
     reload: Callable[[], Coroutine[Any, Any, object]],
-    end_streams: Callable[[], None],
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Serve until a signal comes; then let calls finish for `site.drain` seconds, and end the rest and the process.
+    """Serve until a signal comes; then let calls and tasks finish for `site.drain` seconds, and end the rest.
 
     Never returns: it leaves by `os._exit`, as `serve_stdio` does. The exit status is 128 + signal, or 1 after a
-    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it; `end_streams`
-    lets streams of notifications end.
+    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it.
     """
-    drain, ending = Drain(), Ending(supervisor, log)
+    server, drain, ending = app.server(), Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
     # The manifest can be read again at any time, by SIGHUP; the SDK's own default denies it to older revisions.
     changes = NotificationOptions(tools_changed=True)
@@ -94,7 +93,7 @@ async def serve_http(
         tasks.start_soon(_watch_hangups, reload)
         if watch:
             tasks.start_soon(watch)
-        tasks.start_soon(_end, drain, ending, web, site.drain, end_streams)
+        tasks.start_soon(_end, app, drain, ending, web, site.drain)
         try:
             await web.serve(sockets=[site.listener])
             await drain.calls.none()
@@ -149,14 +148,15 @@ def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) ->
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
-async def _end(drain: Drain, ending: Ending, web: "_Web", patience: float, end_streams: Callable[[], None]) -> None:
-    """Wait until the server is told to end, let calls finish, then end everything."""
+async def _end(app: App, drain: Drain, ending: Ending, web: "_Web", patience: float) -> None:
+    """Wait until the server is told to end, let calls and tasks finish, then end everything."""
     await drain.begun.wait()
-    if drain.calls.count:
-        logger.info("waiting %g s at most for calls under way: %d", patience, drain.calls.count)
+    if under_way := drain.calls.count + app.tasks_under_way.count:
+        logger.info("waiting %g s at most for calls under way: %d", patience, under_way)
     with anyio.move_on_after(patience):
         await drain.calls.none()
-        end_streams()
+        await app.tasks_under_way.none()
+        app.end_streams()
         with anyio.move_on_after(_LAST_ANSWERS):
             await drain.requests.none()
     ending.begin()

@@ -9,7 +9,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -162,13 +162,16 @@ class Runs:
         self._listen.close()
 
     @asynccontextmanager
-    async def following(self, tool: str, caller: str | None) -> AsyncIterator[Keep]:
-        """Tell subscribers how the run of a call goes on; the block gets what keeps the run's output."""
+    async def following(self, tool: str, caller: str | None, begun: RunOutput | None = None) -> AsyncIterator[Keep]:
+        """Tell subscribers how the run of a call goes on; the block gets what keeps the run's output.
+
+        One that has `begun` before its run, as that of a task has, is left open at the end of the run.
+        """
         outputs: list[RunOutput] = []
 
-        def keep(run_id: str) -> RunOutput:
-            outputs.append(self._spool.begin(run_id, tool, caller))
-            return outputs[0]
+        def keep(run_id: str) -> AbstractContextManager[RunOutput]:
+            outputs.append(begun or self._spool.begin(run_id, tool, caller))
+            return nullcontext(outputs[0]) if begun else outputs[0]
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell_growth, outputs)
@@ -349,7 +352,7 @@ def _part(
 
 def _facts(record: Record) -> types.ReadResourceResult:
     """Return the facts of a run as JSON; its times are ISO 8601."""
-    facts = record.model_dump(exclude={"caller", "served", "sizes"}, exclude_none=True)
+    facts = record.model_dump(exclude={"caller", "served", "sizes", "task"}, exclude_none=True)
     for name in ("started", "ended"):
         if name in facts:
             facts[name] = datetime.fromtimestamp(facts[name], UTC).isoformat(timespec="milliseconds")

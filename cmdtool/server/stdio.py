@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import anyio
-from mcp.server import NotificationOptions, Server
+from mcp.server import NotificationOptions
 
 from cmdtool.process import Supervisor
+from cmdtool.server.app import App
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
 from cmdtool.server.wire import standard_streams
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 async def serve_stdio(
-    server: Server[Any],
+    app: App,
     supervisor: Supervisor,
     log: StderrLog,
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
@@ -28,7 +29,7 @@ async def serve_stdio(
     Never returns: it leaves by `os._exit`, for standard input is read in a thread that nothing can interrupt.
     `watch` runs beside it. The exit status is 0, 128 + signal, or 1 after a failure of the server itself.
     """
-    ending, serving = Ending(supervisor, log), anyio.CancelScope()
+    server, ending, serving = app.server(), Ending(supervisor, log), anyio.CancelScope()
 
     def end() -> None:
         ending.begin()

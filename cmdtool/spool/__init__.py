@@ -5,6 +5,6 @@ run, never an error of the call.
 """
 
 from cmdtool.spool.search import Find, literal, matching_lines, pattern
-from cmdtool.spool.store import Piece, Record, RunOutput, Spool
+from cmdtool.spool.store import Piece, Record, RunOutput, Spool, TaskTerms
 
-__all__ = ["Find", "Piece", "Record", "RunOutput", "Spool", "literal", "matching_lines", "pattern"]
+__all__ = ["Find", "Piece", "Record", "RunOutput", "Spool", "TaskTerms", "literal", "matching_lines", "pattern"]

@@ -44,8 +44,18 @@ _ABANDONED: Final = 3600.0
 
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _META: Final = "meta.json"
-_NEW_META: Final = "meta.json.new"
+_RESULT: Final = "result.json"
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class TaskTerms(BaseModel):
+    """What was promised of a run that is a task; durations are in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ttl: float
+    """How long after its end it can be asked for."""
+    poll_interval: float
 
 
 class Record(BaseModel):
@@ -61,13 +71,14 @@ class Record(BaseModel):
     started: float
     ended: float | None = None
     ended_by: str | None = None
-    """What ended it: `server` for one whose server died, otherwise as in the result."""
+    """What ended it: `server` for one whose server ended, `cancel`, `error` for a bug, otherwise as in the result."""
     exit_status: int | None = None
     signal: str | None = None
     sizes: dict[Stream, int] = {}
     """How many bytes came from each stream that gave any, up to a `problem`; of many, head and tail are kept."""
     problem: str | None = None
     """Why what followed was not kept."""
+    task: TaskTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,8 @@ class Piece:
 class RunOutput:
     """The output of one run while it is written; a context, whose end is that of the run.
 
-    A run that prints nothing leaves nothing.
+    A run that prints nothing leaves nothing, unless it is a task: that has its folder from the beginning until `close`,
+    which may come some time after the end of the run.
     """
 
     def __init__(self, spool: "Spool", record: Record) -> None:
@@ -93,6 +105,7 @@ class RunOutput:
         self._sizes: dict[Stream, int] = {}
         self._folder: int | None = None
         self._files: dict[Stream, int] = {}
+        self._is_lost = False
 
     def __enter__(self) -> "RunOutput":
         return self
@@ -118,9 +131,14 @@ class RunOutput:
                 self._sizes[stream] = 0
             self._write(stream, memoryview(block))
         except OSError as exc:
-            problem = (exc.strerror or str(exc)).lower()
-            self._record = self._record.model_copy(update={"problem": problem})
-            self._spool.complain(problem)
+            self._note_problem(exc)
+
+    def open(self) -> None:
+        """Make the folder now, before anything is printed."""
+        try:
+            self._folder = self._spool.open_folder(self)
+        except OSError as exc:
+            self._note_problem(exc)
 
     def finish(self, ended_by: str, exit_status: int | None = None, signal: str | None = None) -> Record:
         """Write down how the run ended, and let go of its files."""
@@ -130,12 +148,33 @@ class RunOutput:
             try:
                 _write_record(self._folder, self.record)
             except OSError as exc:
-                self._spool.complain((exc.strerror or str(exc)).lower())
-            for fd in (*self._files.values(), self._folder):
-                os.close(fd)
-            self._folder = None
-            self._spool.close_folder(self.record)
+                self._lose(exc)
+            if self._record.task is None:
+                self.close()
         return self.record
+
+    def close(self, result: bytes | None = None) -> bool:
+        """Let go of the folder, and first put the result of a task there; return whether it holds what it should."""
+        if self._folder is None:
+            return False
+        if result is not None:
+            try:
+                _write_file(self._folder, _RESULT, result)
+            except OSError as exc:
+                self._lose(exc)
+        for fd in (*self._files.values(), self._folder):
+            os.close(fd)
+        self._folder = None
+        self._spool.close_folder(self.record)
+        return not self._is_lost
+
+    def _lose(self, error: OSError) -> None:
+        self._is_lost = True
+        self._spool.complain(_reason(error))
+
+    def _note_problem(self, error: OSError) -> None:
+        self._record = self._record.model_copy(update={"problem": _reason(error)})
+        self._spool.complain(_reason(error))
 
     def _write(self, stream: Stream, data: memoryview) -> None:
         while data:
@@ -148,7 +187,7 @@ class Spool:
     """The runs of one server in a folder that it may share.
 
     Args:
-        folder: where the runs are; made when the first one prints something.
+        folder: where the runs are; made when the first one prints something or is a task.
         served: what tells the runs of this server, and of those before it that served the same, from others.
         layout: how much of a stream is kept.
         total: bytes on disk of all runs together.
@@ -175,10 +214,12 @@ class Spool:
         self._next_tidy = 0.0
         self._written = 0
 
-    def begin(self, run_id: str, tool: str, caller: str | None) -> RunOutput:
-        """Return what takes the output of a run that has just begun."""
-        record = Record(id=run_id, tool=tool, caller=caller, served=self._served, started=round(self.now(), 6))
-        return RunOutput(self, record)
+    def begin(self, run_id: str, tool: str, caller: str | None, task: TaskTerms | None = None) -> RunOutput:
+        """Return what takes the output of a run that has just begun, or of a task that is to become one."""
+        started = round(self.now(), 6)
+        return RunOutput(
+            self, Record(id=run_id, tool=tool, caller=caller, served=self._served, started=started, task=task)
+        )
 
     def find(self, run_id: str, caller: str | None) -> Record | None:
         """Return a run of this caller that can be read; None also for one of another server that goes on."""
@@ -215,6 +256,13 @@ class Spool:
         finally:
             os.close(fd)
 
+    def result(self, record: Record) -> bytes | None:
+        """Return what `RunOutput.close` has kept, None if that was nothing."""
+        try:
+            return (self.folder / record.id / _RESULT).read_bytes()
+        except OSError:
+            return None
+
     def first_kept(self, offset: int, size: int) -> int:
         """Return where, at or behind `offset`, a stream of `size` bytes can be read."""
         gap = self.layout.gap(size)
@@ -223,9 +271,11 @@ class Spool:
     def tidy(self) -> None:
         """Remove what has expired, what is too much, and what is left of runs that never began. Runs that go on stay.
 
+        Of what is too much, tasks go last: their results were promised.
+
         Any thread may call it; a folder that cannot be read is none of its business.
         """
-        ended: list[tuple[float, int, Path]] = []
+        ended: list[tuple[bool, float, int, Path]] = []
         for path in self._run_folders():
             with suppress(OSError), _locked(path) as is_free:
                 if not is_free:
@@ -237,9 +287,9 @@ class Spool:
                 elif self._has_expired(record):
                     shutil.rmtree(path, ignore_errors=True)
                 else:
-                    ended.append((record.ended or 0.0, _bytes_on_disk(path), path))
-        too_much = sum(size for _, size, _ in ended) - self._total
-        for _, size, path in sorted(ended):
+                    ended.append((record.task is not None, record.ended or 0.0, _bytes_on_disk(path), path))
+        too_much = sum(size for _, _, size, _ in ended) - self._total
+        for _, _, size, path in sorted(ended):
             if too_much <= 0:
                 break
             shutil.rmtree(path, ignore_errors=True)
@@ -288,7 +338,8 @@ class Spool:
         return record.served == self._served and record.caller == caller and not self._has_expired(record)
 
     def _has_expired(self, record: Record) -> bool:
-        return record.ended is not None and self.now() - record.ended > EXPIRY
+        kept = max(EXPIRY, record.task.ttl if record.task else 0)
+        return record.ended is not None and self.now() - record.ended > kept
 
     def _run_folders(self) -> list[Path]:
         try:
@@ -351,11 +402,20 @@ def _make_private(folder: Path) -> None:
 
 
 def _write_record(folder: int, record: Record) -> None:
-    """Write `meta.json` as one step: whoever reads it finds the old one or the new one."""
-    fd = os.open(_NEW_META, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(record.model_dump_json(indent=2))
-    os.replace(_NEW_META, _META, src_dir_fd=folder, dst_dir_fd=folder)
+    _write_file(folder, _META, record.model_dump_json(indent=2).encode())
+
+
+def _write_file(folder: int, name: str, data: bytes) -> None:
+    """Write a file as one step: whoever reads it finds the old one or the new one."""
+    new = f"{name}.new"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    with open(fd, "wb") as file:
+        file.write(data)
+    os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _bytes_on_disk(path: Path) -> int:
