@@ -18,11 +18,26 @@ pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parent.parent
 BASELINES = Path(__file__).parent / "conformance"
 
-PENDING = {
-    "2025-11-25": {"server-session-lifecycle"},
-    "2026-07-28": {"http-header-validation", "http-custom-header-server-validation"},
+NOT_COUNTED: dict[str, dict[str, list[str]]] = {
+    "2025-11-25": {"server-session-lifecycle": []},
+    "2026-07-28": {
+        "http-header-validation": [],
+        "http-custom-header-server-validation": [],
+        "tasks-capability-negotiation": [],
+        "tasks-dispatch-and-envelope": [],
+        # A command can end in no error of the protocol: that it failed is a result.
+        "tasks-lifecycle": ["sep-2663-tasks-get-status-failed"],
+        "tasks-mrtr-composition": [],
+        "tasks-request-headers": [],
+        "tasks-request-state-removal": [],
+        "tasks-required-task-error": [],
+        "tasks-wire-fields": [],
+    },
 }
-"""Scenarios that the suite runs but does not count for the revision, and that pass."""
+"""Scenarios that the suite runs but does not count for a revision, and what fails in them.
+
+Of the others `tasks-mrtr-input` is about questions of tasks that run; cmdtool asks before there is a task.
+"""
 
 CHANGING = """
 tools:
@@ -33,7 +48,7 @@ tools:
 """A manifest with a tool that changes what this tool is said to do: the suite waits for the news of it."""
 
 
-@pytest.mark.parametrize("revision", sorted(PENDING))
+@pytest.mark.parametrize("revision", sorted(NOT_COUNTED))
 async def test_nothing_fails_but_what_no_command_does(revision: str, tmp_path: Path) -> None:
     manifest = (ROOT / "examples" / "conformance.yaml").read_text("utf-8")
     baseline = BASELINES / f"baseline-{revision}.yaml"
@@ -44,7 +59,7 @@ async def test_nothing_fails_but_what_no_command_does(revision: str, tmp_path: P
     report = done.stdout.decode()
     assert done.returncode == 0, report[report.find("=== SUMMARY") :]
     assert re.search(r"Total: \d+ passed", report)
-    assert {name for name in PENDING[revision] if failures(tmp_path / "out", name)} == set()
+    assert {name: failures(tmp_path / "out", name) for name in NOT_COUNTED[revision]} == NOT_COUNTED[revision]
 
 
 def failures(results: Path, scenario: str) -> list[str]:

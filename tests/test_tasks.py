@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from cmdtool.progress import Update
 from cmdtool.sinks.status import format_status
-from tests.foreign import CONFORMANCE, INSPECTOR, run_node
+from tests.foreign import INSPECTOR, run_node
 from tests.http_serving import HttpServer, headers_for, http_server, request
 from tests.serving import server_command, text_of
 from tests.test_auth import ALICE, AUTH, BOB, bearer, write_auth
@@ -607,56 +607,3 @@ async def test_a_call_at_a_terminal_knows_no_tasks(tmp_path: Path) -> None:
     (tmp_path / "tools.yaml").write_text(MANIFEST)
     done = await anyio.run_process([sys.executable, "-m", "cmdtool", "run", "job"], cwd=tmp_path)
     assert done.stdout == b"done\n"
-
-
-# --- the official conformance suite ----------------------------------------------------------------------------------
-
-EXPECTED_OF_TOOLS = """
-tools:
-  greet: {arguments: {name: {type: string}}, command: [printf, 'Hello, %s!', '{name}']}
-  slow_compute:
-    arguments: {seconds: {type: integer}, label: {type: string, optional: true}}
-    shell: 'sleep "$seconds"; echo "computed $label"'
-    task: optional
-  failing_job: {shell: 'sleep 1; echo broken >&2; exit 1', task: always}
-  protocol_error_job: {shell: 'exit 1', task: always}
-  confirm_delete:
-    {arguments: {filename: {type: string}}, command: 'echo deleted {filename}', confirm: Sure?, task: optional}
-  test_tool_with_task: {arguments: {name: {type: string}}, command: 'echo Hello {name}', ask: true, task: always}
-"""
-
-SCENARIOS = {
-    "tasks-capability-negotiation": [],
-    "tasks-dispatch-and-envelope": [],
-    # A command can end in no error of the protocol: that it failed is a result.
-    "tasks-lifecycle": ["sep-2663-tasks-get-status-failed"],
-    "tasks-mrtr-composition": [],
-    "tasks-request-headers": [],
-    "tasks-request-state-removal": [],
-    "tasks-required-task-error": [],
-    "tasks-wire-fields": [],
-}
-"""The scenarios for tasks, and the checks that fail. `tasks-mrtr-input` is about questions of tasks that run."""
-
-
-@pytest.fixture(scope="module")
-def suites_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
-    with http_server(tmp_path_factory.mktemp("suite"), EXPECTED_OF_TOOLS) as server:
-        yield server
-
-
-def checks_in(folder: Path) -> list[dict[str, Any]]:
-    [file] = folder.glob("*/checks.json")
-    checks: list[dict[str, Any]] = json.loads(file.read_text())
-    return checks
-
-
-@pytest.mark.parametrize(("scenario", "expected"), SCENARIOS.items())
-async def test_the_official_suite_agrees(
-    suites_server: HttpServer, tmp_path: Path, scenario: str, expected: list[str]
-) -> None:
-    what = ("--spec-version", "2026-07-28", "--force", "--scenario", scenario, "-o", str(tmp_path / "out"))
-    done = await run_node(CONFORMANCE, "server", "--url", suites_server.url, *what, home=tmp_path)
-    checks = checks_in(tmp_path / "out")
-    assert [check["id"] for check in checks if check["status"] == "FAILURE"] == expected, done.stdout.decode()
-    assert any(check["status"] == "SUCCESS" for check in checks)
