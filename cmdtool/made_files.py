@@ -1,10 +1,11 @@
-"""The files that a command has made: found, measured, and pictures read. No pipe is waited for, no link followed."""
+"""The files that a command has made: found, measured, and small ones read. No pipe is waited for, no link followed."""
 
 import glob
 import mimetypes
 import os
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -14,30 +15,41 @@ from cmdtool.argv import FilePattern
 MOST_FILES: Final = 100
 """The most files that one result names."""
 
-PICTURE_LIMIT: Final = 1024 * 1024
-"""The most bytes of a picture that is sent with the result; a larger one is only named."""
+MEDIA_LIMIT: Final = 1024 * 1024
+"""The most bytes of a picture or a recording that is sent with the result; a larger one is only named."""
 
-PICTURES_LIMIT: Final = 4 * PICTURE_LIMIT
-"""The most bytes of all pictures of a result together."""
+ALL_MEDIA_LIMIT: Final = 4 * MEDIA_LIMIT
+"""The most bytes of all of them in a result together."""
 
 _SIGNATURES: Final = (
-    (b"\x89PNG\r\n\x1a\n", b"", "image/png"),
-    (b"\xff\xd8\xff", b"", "image/jpeg"),
-    (b"GIF87a", b"", "image/gif"),
-    (b"GIF89a", b"", "image/gif"),
-    (b"RIFF", b"WEBP", "image/webp"),
+    (b"\x89PNG\r\n\x1a\n", 0, b"", "image/png"),
+    (b"\xff\xd8\xff", 0, b"", "image/jpeg"),
+    (b"GIF87a", 0, b"", "image/gif"),
+    (b"GIF89a", 0, b"", "image/gif"),
+    (b"RIFF", 8, b"WEBP", "image/webp"),
+    (b"RIFF", 8, b"WAVE", "audio/wav"),
+    (b"ID3", 0, b"", "audio/mpeg"),
+    (b"\xff\xfb", 0, b"", "audio/mpeg"),
+    (b"OggS", 28, b"OpusHead", "audio/ogg"),
+    (b"OggS", 28, b"\x01vorbis", "audio/ogg"),
 )
-"""What a picture begins with, what stands from its eighth byte on, and its type."""
+"""What a picture or a recording begins with, what stands further on, and its type."""
+
+_SIGNATURE_LENGTH: Final = 36
 
 
 @dataclass(frozen=True, slots=True)
 class MadeFile:
-    """A regular file at its real path. `picture` is what it holds if that is a small enough picture."""
+    """A regular file at its real path, and what it holds, if that goes with the result.
+
+    `media` is a picture or a recording, which has told its type itself.
+    """
 
     path: str
     size: int
     mime_type: str | None
-    picture: bytes | None = None
+    media: bytes | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +60,32 @@ class NoFile:
     reason: str
 
 
-def find_made_files(patterns: Sequence[FilePattern]) -> list[MadeFile | NoFile]:
+def find_made_files(patterns: Sequence[FilePattern], text_limit: int = -1) -> list[MadeFile | NoFile]:
     """Return what there is at each pattern, in order of the patterns and then of names; one that fits nothing too.
 
     Reads the disk: not for the event loop.
+
+    Args:
+        patterns: where to look.
+        text_limit: the most bytes of text files, all together, that are read; none are if it is negative.
     """
     found: dict[str, MadeFile | NoFile] = {}
-    room = PICTURES_LIMIT
+    room = _Room(ALL_MEDIA_LIMIT, text_limit)
     for path, within in islice(_paths(patterns), MOST_FILES + 1):
         if len(found) == MOST_FILES:
             found[""] = NoFile(os.path.dirname(path), f"more than {MOST_FILES} files: the rest is not named")
             break
         if path not in found:
-            found[path] = made = _look(path, within, min(room, PICTURE_LIMIT))
-            room -= len(made.picture or b"") if isinstance(made, MadeFile) else 0
+            found[path] = _look(path, within, room)
     return list(found.values())
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many bytes of files may still go with the result."""
+
+    media: int
+    text: int
 
 
 def _paths(patterns: Sequence[FilePattern]) -> Iterator[tuple[str, Sequence[str]]]:
@@ -71,7 +94,7 @@ def _paths(patterns: Sequence[FilePattern]) -> Iterator[tuple[str, Sequence[str]
         yield from ((path, pattern.within) for path in paths)
 
 
-def _look(path: str, within: Sequence[str], picture_limit: int) -> MadeFile | NoFile:
+def _look(path: str, within: Sequence[str], room: _Room) -> MadeFile | NoFile:
     try:
         # The real folder is opened, not the one that was named: a link in between is followed once, and then checked.
         real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
@@ -87,22 +110,34 @@ def _look(path: str, within: Sequence[str], picture_limit: int) -> MadeFile | No
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             return NoFile(path, "not a regular file")
-        start = os.read(descriptor, 16)
-        kind = _picture_type(start)
-        if kind is None:
-            return MadeFile(real, facts.st_size, mimetypes.guess_type(real)[0])
-        picture = start + _read(descriptor, picture_limit - len(start)) if facts.st_size <= picture_limit else None
-        return MadeFile(real, facts.st_size, kind, picture)
+        return _read(descriptor, real, facts.st_size, room)
     finally:
         os.close(descriptor)
 
 
-def _picture_type(start: bytes) -> str | None:
-    kinds = (kind for head, eighth, kind in _SIGNATURES if start.startswith(head) and start[8:].startswith(eighth))
+def _read(descriptor: int, path: str, size: int, room: _Room) -> MadeFile:
+    start = os.read(descriptor, _SIGNATURE_LENGTH)
+    if kind := _media_type(start):
+        limit = min(room.media, MEDIA_LIMIT)
+        media = start + _rest(descriptor, limit - len(start)) if size <= limit else None
+        room.media -= len(media or b"")
+        return MadeFile(path, size, kind, media)
+    kind = mimetypes.guess_type(path)[0]
+    if size <= room.text:
+        data = start + _rest(descriptor, room.text - len(start))
+        with suppress(UnicodeDecodeError):
+            text = data.decode()
+            room.text -= len(data)
+            return MadeFile(path, size, kind or "text/plain", text=text)
+    return MadeFile(path, size, kind)
+
+
+def _media_type(start: bytes) -> str | None:
+    kinds = (kind for head, at, mark, kind in _SIGNATURES if start.startswith(head) and start[at:].startswith(mark))
     return next(kinds, None)
 
 
-def _read(descriptor: int, limit: int) -> bytes:
+def _rest(descriptor: int, limit: int) -> bytes:
     """Return the rest of a file, `limit` bytes of it at most: it may still grow."""
     blocks = []
     while limit > 0 and (block := os.read(descriptor, limit)):

@@ -194,7 +194,7 @@ def _argument_schema(schema: dict[str, Any]) -> None:
     """Make the schema of an argument one of JSON Schemas, and refuse keys that neither they nor cmdtool know."""
     del schema["additionalProperties"]
     schema["allOf"] = [{"$ref": "https://json-schema.org/draft/2020-12/schema"}]
-    schema["patternProperties"] = {"^x-": True}
+    schema["patternProperties"] = {"^x-|^enumNames$": True}
     schema["unevaluatedProperties"] = False
 
 
@@ -217,6 +217,9 @@ class Argument(BaseModel):
     ] = ()
     must_exist: Annotated[StrictBool, Field(description="The path must exist.")] = False
     secret: Annotated[StrictBool, Field(description="Never part of a command line, and masked in all output.")] = False
+    ask: Annotated[
+        StrictBool, Field(description="Ask the person for it where the call does not give it, default or not.")
+    ] = False
 
     @property
     def property_schema(self) -> Mapping[str, JSONValue]:
@@ -415,6 +418,7 @@ class Output(Model):
         dict[str, JSONValue] | None, Field(alias="schema", description="JSON Schema of the result, or of one line.")
     ] = None
     files: Annotated[tuple[TemplateText, ...], BeforeValidator(_one_or_more), _OrOne()] = ()
+    embed: Annotated[StrictBool, Field(description="Put small text files that were made into the result.")] = False
     spool: Annotated[StrictBool, Field(description="Keep the whole output for a day, for clients to read.")] = True
 
     @property

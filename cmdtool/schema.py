@@ -30,12 +30,15 @@ _TYPES: Final = {
 
 _TITLES: Final = ("title", "description")
 _FORM_KEYS: Final = {
-    "string": (*_TITLES, "enum", "minLength", "maxLength", "format"),
-    "integer": (*_TITLES, "minimum", "maximum"),
-    "number": (*_TITLES, "minimum", "maximum"),
-    "boolean": _TITLES,
+    "string": (*_TITLES, "enum", "enumNames", "oneOf", "minLength", "maxLength", "format", "default"),
+    "integer": (*_TITLES, "minimum", "maximum", "default"),
+    "number": (*_TITLES, "minimum", "maximum", "default"),
+    "boolean": (*_TITLES, "default"),
+    "array": (*_TITLES, "minItems", "maxItems", "items", "default"),
 }
 _FORM_FORMATS: Final = ("email", "uri", "date", "date-time")
+_FULL_FORMS_SINCE: Final = "2025-11-25"
+"""The revision that introduced several choices, titles of choices as `oneOf`, and defaults of all but booleans."""
 
 _BOUNDS: Final = {
     "minLength": "short: at least {} characters",
@@ -68,7 +71,7 @@ def _object_schema(tool: Tool, properties: dict[str, JSONValue]) -> dict[str, JS
     if required := [
         name
         for name, argument in tool.arguments.items()
-        if argument.is_required and not (tool.ask and form_property(argument))
+        if argument.is_required and not ((tool.ask or argument.ask) and form_property(argument))
     ]:
         schema["required"] = required
     return schema | {"additionalProperties": False}
@@ -116,23 +119,57 @@ def check_arguments(tool: Tool, arguments: Mapping[str, JSONValue]) -> dict[str,
     return {name: value for name, value in filled.items() if value is not None}
 
 
-def form_property(argument: Argument) -> dict[str, JSONValue] | None:
+def form_property(argument: Argument, protocol_version: str = _FULL_FORMS_SINCE) -> dict[str, JSONValue] | None:
     """Return the schema of an argument as a form has it, None if it cannot be asked for in one.
 
-    A form knows text, numbers, yes or no, and a choice of texts (2025-06-18, elicitation, "Requested Schema"). What
-    else the argument's own schema says is checked after it was answered. Secrets must not be asked for in one.
+    A form knows text, numbers, yes or no, a choice of texts, and since 2025-11-25 several of them (elicitation,
+    "Requested Schema"). What else the argument's own schema says is checked after it was answered. Secrets must not be
+    asked for in one.
     """
-    if argument.secret:
-        return None
     schema = argument.property_schema
-    kind = schema.get("type", "string" if "enum" in schema else None)
-    known = _FORM_KEYS.get(kind, ()) if isinstance(kind, str) else ()
+    kind = schema.get("type", "string" if schema.keys() & {"enum", "oneOf"} else None)
+    known = _FORM_KEYS.get(kind, ()) if isinstance(kind, str) and not argument.secret else ()
     if not known or not all(isinstance(choice, str) for choice in schema.get("enum", ())):
         return None
-    kept = {key: clean(schema[key]) if key in _TITLES else schema[key] for key in known if key in schema}
+    kept: dict[str, Any] = {
+        key: clean(schema[key]) if key in _TITLES else schema[key] for key in known if key in schema
+    }
     if kept.get("format") not in _FORM_FORMATS:
         kept.pop("format", None)
-    return {"type": kind, **kept}
+    titled = kept.pop("oneOf", None)
+    if protocol_version < _FULL_FORMS_SINCE:
+        if kind == "array":
+            return None
+        if kind != "boolean":
+            kept.pop("default", None)
+        if _are_titled(titled):
+            kept["enum"] = [choice["const"] for choice in titled]
+            kept["enumNames"] = [choice["title"] for choice in titled]
+    elif _are_titled(titled):
+        kept["oneOf"] = titled
+    if kind == "array":
+        kept["items"] = _choices(schema.get("items"))
+    return {"type": kind, **kept} if kept.get("items", True) else None
+
+
+def _choices(items: JSONValue) -> JSONValue:
+    """Return the items of a list as a form has them, None if they are no choice of texts."""
+    if not isinstance(items, Mapping):
+        return None
+    if _are_titled(items.get("anyOf")):
+        return {"anyOf": items["anyOf"]}
+    texts = items.get("enum", ())
+    return {"type": "string", "enum": texts} if texts and all(isinstance(text, str) for text in texts) else None
+
+
+def _are_titled(choices: JSONValue) -> bool:
+    """Whether something is a list of texts with titles: `[{const: s, title: Small}]`."""
+    return bool(choices) and all(
+        isinstance(choice, Mapping)
+        and choice.keys() == {"const", "title"}
+        and all(isinstance(text, str) for text in choice.values())
+        for choice in choices
+    )
 
 
 def output_schema(tool: Tool) -> dict[str, JSONValue] | None:

@@ -1,5 +1,6 @@
 """Results that are data, and the files that come with a result: the pure part, and with real clients of both eras."""
 
+import base64
 import json
 import zlib
 from pathlib import Path
@@ -9,9 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from mcp_types import CallToolResult, ImageContent, ResourceLink, TextContent, TextResourceContents
+from mcp_types import (
+    AudioContent,
+    CallToolResult,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextContent,
+    TextResourceContents,
+)
 
 from cmdtool.made_files import MadeFile
+from cmdtool.masking import Secrets
 from cmdtool.model import Tool
 from cmdtool.output import Capture, Excerpt
 from cmdtool.process import Exit
@@ -304,6 +314,36 @@ async def test_files_are_linked_and_pictures_shown(tmp_path: Path, era: Era) -> 
 
 
 def test_an_older_client_gets_a_line_for_a_link() -> None:
-    (block,) = file_blocks([MadeFile("/a/b\u202e.txt", 12345, "text/plain")], "2025-03-26")
+    (block,) = file_blocks([MadeFile("/a/b\u202e.txt", 12345, "text/plain")], "2025-03-26", Secrets([]))
     assert isinstance(block, TextContent)
     assert block.text == "[file /a/b<U+202E>.txt: 12,345 bytes, text/plain]"
+
+
+EMBEDDED = """
+tools:
+  report:
+    arguments: {token: {type: string, secret: true}}
+    shell: 'printf "%s" "$token" > report.md; printf "\\e[1m" >> report.md; cp source.wav a.wav'
+    output: {files: [report.md, a.wav], embed: true}
+"""
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_text_and_sound_come_with_the_result(tmp_path: Path, era: Era) -> None:
+    wav = b"RIFF\x24\0\0\0WAVEfmt " + bytes(28)
+    (tmp_path / "source.wav").write_bytes(wav)
+    async with serving(tmp_path, EMBEDDED, era) as client:
+        result = await client.call_tool("report", {"token": "hunter22"})
+    _, report, link, sound = result.content
+    assert isinstance(report, EmbeddedResource)
+    path = tmp_path / "report.md"
+    assert report.resource == TextResourceContents(uri=path.as_uri(), mime_type="text/markdown", text="[masked]")
+    assert isinstance(link, ResourceLink)
+    assert isinstance(sound, AudioContent)
+    assert (sound.mime_type, base64.b64decode(sound.data)) == ("audio/wav", wav)
+
+
+def test_a_client_that_knows_no_sound_gets_none() -> None:
+    sound = MadeFile("/a.wav", 4, "audio/wav", b"RIFF")
+    assert [block.type for block in file_blocks([sound], "2025-03-26", Secrets([]))] == ["text", "audio"]
+    assert [block.type for block in file_blocks([sound], "2024-11-05", Secrets([]))] == ["text"]

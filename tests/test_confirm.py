@@ -25,6 +25,8 @@ from mcp_types import (
     InputResponses,
 )
 
+from cmdtool.model import Argument
+from cmdtool.schema import form_property
 from tests.serving import ERAS, Era, Seen, serving, text_of
 from tests.waiting import until
 
@@ -199,6 +201,13 @@ async def test_an_answer_to_what_was_never_asked_is_asked_about(tmp_path: Path) 
     assert not (tmp_path / "a").exists()
 
 
+async def test_an_answer_for_arguments_counts_unasked_as_the_arguments_would(tmp_path: Path) -> None:
+    answers: InputResponses = {"name_count_kind": yes(name="ab", count=2, kind="small"), "other": yes(x=1)}
+    async with serving(tmp_path, FORM, person=Person([])) as client:
+        done = await client.session.call_tool("make", {}, input_responses=answers)
+    assert text_of(done) == "ab 2 small"
+
+
 async def test_the_question_is_sealed_by_one_server_only(tmp_path: Path) -> None:
     async with serving(tmp_path, WIPE, person=Person([])) as client:
         asked = await client.session.call_tool("wipe", {"name": "a"}, allow_input_required=True)
@@ -321,6 +330,81 @@ async def test_missing_arguments_come_before_the_confirmation(tmp_path: Path, er
         result = await client.call_tool("make", {"kind": "fast"})
     assert text_of(result) == "ab 2 fast"
     assert person.messages == ["Maker needs these: name, count", "Make 2 of ab, fast?"]
+
+
+CHOICES = """
+tools:
+  order:
+    arguments:
+      size: {type: string, oneOf: [{const: s, title: Small}, {const: l, title: Large}]}
+      toppings: {type: array, items: {type: string, enum: [ham, olives]}, ask: true, optional: true}
+      extras: {type: array, items: {anyOf: [{const: c, title: Chilli}]}, ask: true, optional: true}
+      count: {type: integer, default: 1, maximum: 9, ask: true}
+      note: {type: string, optional: true}
+    ask: true
+    command: [echo, '{size}', '{toppings}', '{extras}', '{count}', '{note}']
+    confirm: 'Order {count}?'
+"""
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_choices_have_titles_lists_are_chosen_and_defaults_are_filled_in(tmp_path: Path, era: Era) -> None:
+    person = Person([yes(size="l", toppings=["ham", "olives"]), yes()])
+    async with serving(tmp_path, CHOICES, era, person) as client:
+        result = await client.call_tool("order", {"note": "now"})
+    assert text_of(result) == "l ham olives 1 now"
+    assert person.messages == ["order needs these: size, toppings, extras, count", "Order 1?"]
+    assert person.asked[0].requested_schema == {
+        "type": "object",
+        "properties": {
+            "size": {"type": "string", "oneOf": [{"const": "s", "title": "Small"}, {"const": "l", "title": "Large"}]},
+            "toppings": {"type": "array", "items": {"type": "string", "enum": ["ham", "olives"]}},
+            "extras": {"type": "array", "items": {"anyOf": [{"const": "c", "title": "Chilli"}]}},
+            "count": {"type": "integer", "maximum": 9, "default": 1},
+        },
+        "required": ["size"],
+    }
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_an_argument_with_a_default_is_asked_for_only_where_it_was_not_given(tmp_path: Path, era: Era) -> None:
+    person = Person([yes(count=3), yes()])
+    async with serving(tmp_path, CHOICES, era, person) as client:
+        result = await client.call_tool("order", {"size": "s", "toppings": ["ham"], "extras": ["c"]})
+    assert text_of(result) == "s ham c 3"
+    assert person.messages == ["order needs this: count", "Order 3?"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_default_holds_where_nobody_can_be_asked(tmp_path: Path, era: Era) -> None:
+    manifest = CHOICES.replace("    confirm: 'Order {count}?'\n", "")
+    async with serving(tmp_path, manifest, era) as client:
+        assert text_of(await client.call_tool("order", {"size": "s"})) == "s 1"
+
+
+def test_what_no_form_knows_is_left_to_the_check_of_the_answer() -> None:
+    def form(**schema: Any) -> dict[str, Any] | None:
+        return form_property(Argument.model_validate(schema))
+
+    assert form(type="string", oneOf=[{"minLength": 3}], anyOf=[{"pattern": "a"}]) == {"type": "string"}
+    assert form(type="integer", enum=[1, 2]) is None
+    assert form(type="array", items={"type": "string"}) is None
+    assert form(type="array", items={"enum": ["a", 1]}) is None
+    assert form(type="array", items={"enum": ["a"], "minLength": 1}, maxItems=1) == {
+        "type": "array",
+        "items": {"type": "string", "enum": ["a"]},
+        "maxItems": 1,
+    }
+
+
+def test_an_older_form_has_neither_lists_nor_defaults_and_titles_in_a_list_of_their_own() -> None:
+    def form(schema: dict[str, Any]) -> dict[str, Any] | None:
+        return form_property(Argument.model_validate(schema), "2025-06-18")
+
+    titled = {"type": "string", "oneOf": [{"const": "s", "title": "Small"}], "default": "s"}
+    assert form(titled) == {"type": "string", "enum": ["s"], "enumNames": ["Small"]}
+    assert form({"type": "boolean", "default": True}) == {"type": "boolean", "default": True}
+    assert form({"type": "array", "items": {"type": "string", "enum": ["a"]}}) is None
 
 
 # --- at a terminal ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import anyio
 import pytest
 from fastmcp.client import Client
-from fastmcp.client.transports import StdioTransport
+from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
 
 from tests.foreign import INSPECTOR, call_by_typescript, run_node
+from tests.http_serving import http_server
 
 pytestmark = pytest.mark.anyio
 
@@ -52,50 +53,81 @@ def check_progress(tool: str, progress: list[dict[str, Any]]) -> None:
         assert all("total" not in update and "elapsed" in update["message"] for update in progress)
 
 
-async def by_typescript(sdk: int, era: str, command: list[str], tool: str, home: Path) -> None:
+Server = list[str] | str
+"""The command that serves over standard input and output, or the URL of a server."""
+
+
+async def by_typescript(sdk: int, era: str, server: Server, tool: str, home: Path) -> None:
     arguments = {"seconds": str(SECONDS)}
-    answer = await call_by_typescript(sdk, era, command, tool, arguments, patience=PATIENCE, home=home)
+    answer = await call_by_typescript(sdk, era, server, tool, arguments, patience=PATIENCE, home=home)
     assert answer["tools"] == ["silent", "counting"]
     assert answer.get("error") is None
     assert answer["result"]["isError"] is False
     check_progress(tool, answer["progress"])
 
 
-async def by_fastmcp(command: list[str], tool: str) -> None:
+async def by_fastmcp(server: Server, tool: str) -> None:
     progress: list[dict[str, Any]] = []
 
     async def keep(value: float, total: float | None, message: str | None) -> None:
         update = {"progress": value, "total": total, "message": message}
         progress.append({key: field for key, field in update.items() if field is not None})
 
-    async with Client(StdioTransport(command[0], command[1:]), progress_handler=keep) as client:
+    transport = StreamableHttpTransport(server) if isinstance(server, str) else StdioTransport(server[0], server[1:])
+    async with Client(transport, progress_handler=keep) as client:
         result = await client.call_tool(tool, {"seconds": str(SECONDS)})
     assert not result.is_error
     check_progress(tool, progress)
 
 
-async def by_inspector(command: list[str], tool: str, home: Path) -> None:
-    call = ("--method", "tools/call", "--tool-name", tool, "--tool-args-json", json.dumps({"seconds": str(SECONDS)}))
-    done = await run_node(INSPECTOR, "--cli", "--quiet", "--format", "json", *command, *call, home=home)
+async def by_inspector(server: Server, tool: str, home: Path) -> None:
+    call = ("--tool-name", tool, "--tool-args-json", json.dumps({"seconds": str(SECONDS)}))
+    assert (await inspect(server, "tools/call", *call, home=home))["isError"] is False
+
+
+async def inspect(server: Server, method: str, *options: str, home: Path) -> dict[str, Any]:
+    """Send one request by the command line of the Inspector, and return its result."""
+    target = [server] if isinstance(server, str) else server
+    words = ["--cli", "--quiet", "--format", "json", *target, "--method", method, *options]
+    done = await run_node(INSPECTOR, *words, home=home)
     assert done.returncode == 0, done.stderr.decode()
-    result = json.loads(done.stdout)
-    assert result.get("result", result)["isError"] is False
+    answer: dict[str, Any] = json.loads(done.stdout)
+    result: dict[str, Any] = answer.get("result", answer)
+    return result
+
+
+@pytest.fixture(params=["stdio", "http"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    if request.param == "stdio":
+        yield request.getfixturevalue("command")
+        return
+    with http_server(tmp_path, MANIFEST) as started:
+        yield started.url
 
 
 @pytest.mark.parametrize("tool", ["silent", "counting"])
-async def test_a_long_call_completes_with_clients_that_others_wrote(
-    tool: str, command: list[str], tmp_path: Path
-) -> None:
+async def test_a_long_call_completes_with_clients_that_others_wrote(tool: str, server: Server, tmp_path: Path) -> None:
     calls: list[Callable[[], Coroutine[Any, Any, None]]] = [
-        lambda: by_typescript(1, "legacy", command, tool, tmp_path),
-        lambda: by_typescript(2, "legacy", command, tool, tmp_path),
-        lambda: by_typescript(2, "modern", command, tool, tmp_path),
-        lambda: by_fastmcp(command, tool),
-        lambda: by_inspector(command, tool, tmp_path),
+        lambda: by_typescript(1, "legacy", server, tool, tmp_path),
+        lambda: by_typescript(2, "legacy", server, tool, tmp_path),
+        lambda: by_typescript(2, "modern", server, tool, tmp_path),
+        lambda: by_fastmcp(server, tool),
+        lambda: by_inspector(server, tool, tmp_path),
     ]
     async with anyio.create_task_group() as tasks:
         for call in calls:
             tasks.start_soon(call)
+
+
+async def test_the_inspector_lists_tools_and_reads_what_a_run_printed_over_http(tmp_path: Path) -> None:
+    with http_server(tmp_path, "tools: {hello: {description: Greets., command: echo hello}}") as server:
+        # `--strict` fails where the schema of a tool is one that some clients cannot take.
+        listed = await inspect(server.url, "tools/list", "--strict", home=tmp_path)
+        called = await inspect(server.url, "tools/call", "--tool-name", "hello", home=tmp_path)
+        uri = f"{called['_meta']['cmdtool/run']['uri']}/stdout"
+        read = await inspect(server.url, "resources/read", "--uri", uri, home=tmp_path)
+    assert [tool["name"] for tool in listed["tools"]] == ["hello"]
+    assert [contents["text"] for contents in read["contents"]] == ["hello\n"]
 
 
 async def test_without_progress_such_a_client_gives_up(command: list[str], tmp_path: Path) -> None:

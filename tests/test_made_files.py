@@ -7,7 +7,7 @@ import pytest
 
 from cmdtool.argv import FilePattern, file_patterns
 from cmdtool.host import LocalHost
-from cmdtool.made_files import MOST_FILES, PICTURE_LIMIT, MadeFile, NoFile, find_made_files
+from cmdtool.made_files import MEDIA_LIMIT, MOST_FILES, MadeFile, NoFile, find_made_files
 from cmdtool.model import Tool
 
 pytestmark = pytest.mark.anyio
@@ -15,8 +15,11 @@ pytestmark = pytest.mark.anyio
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def find(folder: Path, *patterns: str, within: tuple[str, ...] = ()) -> list[MadeFile | NoFile]:
-    return find_made_files([FilePattern(f"{folder}/{pattern}", within) for pattern in patterns])
+OGG = b"OggS".ljust(28, b"\0")
+
+
+def find(folder: Path, *patterns: str, within: tuple[str, ...] = (), text_limit: int = -1) -> list[MadeFile | NoFile]:
+    return find_made_files([FilePattern(f"{folder}/{pattern}", within) for pattern in patterns], text_limit)
 
 
 @pytest.mark.parametrize(
@@ -26,23 +29,38 @@ def find(folder: Path, *patterns: str, within: tuple[str, ...] = ()) -> list[Mad
         (b"\xff\xd8\xff\xe0", "image/jpeg"),
         (b"GIF89a...", "image/gif"),
         (b"RIFF1234WEBP", "image/webp"),
-        (b"RIFF1234WAVE", "text/plain"),
+        (b"RIFF1234WAVEfmt ", "audio/wav"),
+        (b"ID3...", "audio/mpeg"),
+        (b"\xff\xfb\x90\x64", "audio/mpeg"),
+        (OGG + b"OpusHead", "audio/ogg"),
+        (OGG + b"\x01vorbis", "audio/ogg"),
+        (OGG + b"\x80theora", "text/plain"),
+        (b"RIFF1234AVI ", "text/plain"),
         (b"", "text/plain"),
     ],
 )
-def test_what_a_picture_is_its_content_says(tmp_path: Path, data: bytes, kind: str) -> None:
+def test_what_a_picture_or_a_recording_is_its_content_says(tmp_path: Path, data: bytes, kind: str) -> None:
     (tmp_path / "a.txt").write_bytes(data)
-    picture = data if kind.startswith("image/") else None
-    assert find(tmp_path, "a.txt") == [MadeFile(f"{tmp_path}/a.txt", len(data), kind, picture)]
+    media = None if kind == "text/plain" else data
+    assert find(tmp_path, "a.txt") == [MadeFile(f"{tmp_path}/a.txt", len(data), kind, media)]
+
+
+def test_text_is_read_where_it_is_wanted_up_to_a_limit_for_all(tmp_path: Path) -> None:
+    for name, data in {"a.md": b"ab\xc3\xa4", "b": b"1234567", "c.txt": b"\xff", "d.png": b"123", "e": b""}.items():
+        (tmp_path / name).write_bytes(data)
+    found = find(tmp_path, "*", text_limit=10)
+    assert [file.text for file in found if isinstance(file, MadeFile)] == ["ab\u00e4", None, None, "123", ""]
+    assert [file.media for file in found if isinstance(file, MadeFile)] == [None] * 5
+    assert [file.text for file in find(tmp_path, "*") if isinstance(file, MadeFile)] == [None] * 5
 
 
 def test_large_pictures_are_only_named(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(PNG.ljust(PICTURE_LIMIT + 1, b"\0"))
-    assert find(tmp_path, "a.png") == [MadeFile(f"{tmp_path}/a.png", PICTURE_LIMIT + 1, "image/png")]
+    (tmp_path / "a.png").write_bytes(PNG.ljust(MEDIA_LIMIT + 1, b"\0"))
+    assert find(tmp_path, "a.png") == [MadeFile(f"{tmp_path}/a.png", MEDIA_LIMIT + 1, "image/png")]
     for name in range(6):
-        (tmp_path / f"{name}.png").write_bytes(PNG.ljust(PICTURE_LIMIT, b"\0"))
+        (tmp_path / f"{name}.png").write_bytes(PNG.ljust(MEDIA_LIMIT, b"\0"))
     found = find(tmp_path, "[0-9].png")
-    assert [isinstance(file, MadeFile) and file.picture is not None for file in found] == [True] * 4 + [False] * 2
+    assert [isinstance(file, MadeFile) and file.media is not None for file in found] == [True] * 4 + [False] * 2
 
 
 async def test_what_is_no_regular_file_is_neither_opened_nor_followed(tmp_path: Path) -> None:

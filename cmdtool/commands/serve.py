@@ -29,7 +29,7 @@ from cmdtool.server.site import HttpOptions, open_site
 from cmdtool.server.spans import set_up_spans
 from cmdtool.server.stdio import serve_stdio
 from cmdtool.spool import Spool
-from cmdtool.trees.machine import forbid_tracing
+from cmdtool.trees import machine
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def serve(
     manifest = read()
     site = open_site(http, trust=trust) if http else None
     reset_signals()
-    forbid_tracing()
+    machine.forbid_tracing()
     set_up_spans()
     supervisor = Supervisor()
     catalogue = Catalogue(manifest)
@@ -90,7 +90,8 @@ def serve(
         reload = partial(reloader.reload, catalogue)
         metrics = Metrics(app.slots)
         calls.listeners.append(metrics.count)
-        anyio.run(serve_http, server, supervisor, log, site, metrics, app.tasks_under_way, reload, watcher)
+        under_way = app.tasks_under_way
+        anyio.run(serve_http, server, supervisor, log, site, metrics, under_way, reload, app.end_streams, watcher)
     logger.info("serving %s on standard input and output", ", ".join(manifest.tools))
     if sys.stdin.isatty():
         logger.info("waiting for an MCP client to speak; Ctrl-C ends the server, `cmdtool run TOOL` tries a tool here")

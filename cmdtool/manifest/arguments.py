@@ -1,5 +1,6 @@
 """What is wrong with the JSON Schema of one argument, and the schema as it is meant."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -8,21 +9,27 @@ from jsonschema import Draft202012Validator, ValidationError
 from cmdtool.errors import BadValue
 from cmdtool.manifest.nodes import Node, Report, did_you_mean, nearest
 from cmdtool.model import Argument, known_keys
-from cmdtool.schema import SUBSCHEMA, SUBSCHEMA_LIST, SUBSCHEMA_MAP, compile_regexp, explain, find_misfit
+from cmdtool.schema import SUBSCHEMA, SUBSCHEMA_LIST, SUBSCHEMA_MAP, compile_regexp, explain, find_misfit, form_property
 
 _KEYWORDS: Final = (
     SUBSCHEMA
     | SUBSCHEMA_LIST
     | SUBSCHEMA_MAP
     | frozenset(
-        "type enum const default examples title description deprecated readOnly writeOnly format pattern minLength "
-        "maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems uniqueItems "
-        "minContains maxContains minProperties maxProperties required dependentRequired contentEncoding "
+        "type enum enumNames const default examples title description deprecated readOnly writeOnly format pattern "
+        "minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems "
+        "uniqueItems minContains maxContains minProperties maxProperties required dependentRequired contentEncoding "
         "contentMediaType $comment".split()
     )
 )
-_UNAVAILABLE: Final = frozenset("x-mcp-header patternProperties unevaluatedItems unevaluatedProperties".split())
-"""The last three let a client's value take quadratic time or more."""
+_UNAVAILABLE: Final = frozenset({"patternProperties", "unevaluatedItems", "unevaluatedProperties"})
+"""They let a client's value take quadratic time or more."""
+
+HEADER: Final = "x-mcp-header"
+"""What follows `Mcp-Param-` in the name of the HTTP header that repeats an argument (2026-07-28, transports)."""
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""RFC 9110, 5.6.2."""
 
 _SAMPLES: Final = ("default", "const", "enum", "examples")
 _TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
@@ -61,6 +68,11 @@ def check_argument(node: Node, argument: Argument, report: Report) -> None:
     checker.check_values(node, argument)
     if argument.secret:
         _check_secret(node, argument, report)
+    elif argument.ask and not form_property(argument):
+        hint = "take it out: a form has texts, numbers, yes or no, and choices of texts"
+        report.at(node.child("ask") or node, "the person cannot be asked for this", hint, on_key=True)
+    if header := node.child(HEADER):
+        _check_header(header, argument, report)
     items = argument.property_schema.get("items")
     if not argument.is_path and not (isinstance(items, Mapping) and items.get("format") == "path"):
         for key in ("within", "must_exist"):
@@ -76,10 +88,26 @@ def check_schema(node: Node, report: Report) -> None:
 def _check_secret(node: Node, argument: Argument, report: Report) -> None:
     if argument.property_schema.get("type") != "string":
         report.at(node.child("type") or node, "a secret is a text", "write `type: string`")
+    if place := node.child("ask"):
+        report.at(place, "a secret has no `ask`", "take it out: forms are not for secrets", on_key=True)
     for key in (*_SAMPLES, "within", "must_exist"):
         if place := node.child(key):
             hint = "take it out: clients, or the messages of a mistake, would show values"
             report.at(place, f"a secret has no `{key}`", hint, on_key=True)
+
+
+def _check_header(place: Node, argument: Argument, report: Report) -> None:
+    """Check what the specification demands; a client leaves out a tool that breaks it."""
+    if not isinstance(place.value, str) or not _TOKEN.fullmatch(place.value):
+        hint = "letters, digits and `-`, without the `Mcp-Param-` that the header's name begins with"
+        report.at(place, f"expected a part of a header's name, found {place.describe()}", hint)
+    elif argument.property_schema.get("type") not in ("string", "integer", "boolean"):
+        report.at(
+            place, "only a string, an integer or a boolean can be repeated in a header", "take it out", on_key=True
+        )
+    elif argument.secret:
+        hint = "take it out: what passes a request on reads and logs its headers"
+        report.at(place, f"a secret has no `{HEADER}`", hint, on_key=True)
 
 
 class _Checker:
@@ -112,6 +140,8 @@ class _Checker:
         for name, value in schema.entries.items():
             if name in _UNAVAILABLE:
                 self._say(value, f"`{name}` is not available in this version", "take it out", on_key=True)
+            elif name == HEADER and not own:
+                self._say(value, f"`{HEADER}` belongs to the argument itself", "", on_key=True)
             elif name.startswith("$") and name != "$comment":
                 hint = "a schema is repeated with a YAML anchor: `&name` and `*name`"
                 self._say(value, f"`{name}` has no meaning here", hint, on_key=True)

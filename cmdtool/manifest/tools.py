@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from cmdtool.errors import BadValue, SandboxError, StartError
-from cmdtool.manifest.arguments import check_argument, check_schema, complete_argument
+from cmdtool.manifest.arguments import HEADER, check_argument, check_schema, complete_argument
 from cmdtool.manifest.holes import Holes, check_runs, hole_names
 from cmdtool.manifest.nodes import Node, Report, nearest
 from cmdtool.manifest.parsers import Parsers, as_progress
@@ -166,6 +166,18 @@ class _Maker:
                 self._report.at(
                     node or self._node, f"an argument of a `shell:` cannot be named `{name}`", hint, on_key=True
                 )
+        self._check_headers(place)
+
+    def _check_headers(self, place: Node | None) -> None:
+        """Names of headers are the same whatever their case."""
+        seen: dict[str, str] = {}
+        for name in self._arguments:
+            argument = place and place.child(name)
+            header = argument and argument.child(HEADER)
+            if header and isinstance(header.value, str):
+                first = seen.setdefault(header.value.lower(), name)
+                if first != name:
+                    self._report.at(header, f"`{first}` has the same header", "choose another name")
 
     def _check_script(self) -> None:
         place = self._node.child("shell")

@@ -12,6 +12,7 @@ from mcp import types
 
 from cmdtool.errors import BadValue
 from cmdtool.made_files import MadeFile, NoFile, find_made_files
+from cmdtool.masking import Secrets
 from cmdtool.model import TEXT_LIMIT, JSONValue, Tool
 from cmdtool.output import Excerpt
 from cmdtool.run import Call, RunResult
@@ -25,6 +26,8 @@ MOST_DEPTH: Final = 100
 MOST_VALUES: Final = 100_000
 """How many values data may hold: a mebibyte of `[],[],…` would hold up other calls for seconds, here and in clients."""
 
+_AUDIO_SINCE: Final = "2025-03-26"
+
 
 async def answer(call: Call, result: RunResult, protocol_version: str) -> types.CallToolResult:
     """Return what the client is sent. Large data and files are read in a thread: other calls go on meanwhile."""
@@ -37,7 +40,9 @@ async def answer(call: Call, result: RunResult, protocol_version: str) -> types.
 
 def _success(call: Call, result: RunResult, protocol_version: str) -> types.CallToolResult:
     answered = data_result(call.tool, result, protocol_version)
-    files = file_blocks(find_made_files(call.files), protocol_version) if call.files else ()
+    text_limit = call.tool.output.limit if call.tool.output.embed else -1
+    found = find_made_files(call.files, text_limit) if call.files else ()
+    files = file_blocks(found, protocol_version, call.secrets)
     return answered.model_copy(update={"content": [*answered.content, *files]})
 
 
@@ -102,22 +107,33 @@ def read_lines(tool: Tool, excerpt: Excerpt) -> dict[str, JSONValue]:
     return {"lines": [parser.parse(line, number) for number, line in enumerate(lines, 1) if line.strip()], **missing}
 
 
-def file_blocks(files: Sequence[MadeFile | NoFile], protocol_version: str) -> Iterator[types.ContentBlock]:
-    """Yield what names each file, as a link or for older clients as a line of text, and pictures themselves."""
+def file_blocks(
+    files: Sequence[MadeFile | NoFile], protocol_version: str, secrets: Secrets
+) -> Iterator[types.ContentBlock]:
+    """Yield what names each file, as a link or for older clients as a line of text, and what was read of them."""
     for file in files:
         path = clean_line(file.path, 1000)
         if isinstance(file, NoFile):
             yield types.TextContent(type="text", text=f"[file {path}: {clean_line(file.reason)}]")
             continue
+        uri = Path(file.path).as_uri()
+        if file.text is not None:
+            text = clean(secrets.mask(file.text))
+            contents = types.TextResourceContents(uri=uri, mime_type=file.mime_type, text=text)
+            yield types.EmbeddedResource(type="resource", resource=contents)
+            continue
         if protocol_version >= STRUCTURED_SINCE:
-            uri, name = Path(file.path).as_uri(), clean_line(Path(file.path).name)
+            name = clean_line(Path(file.path).name)
             yield types.ResourceLink(type="resource_link", uri=uri, name=name, size=file.size, mime_type=file.mime_type)
         else:
             kind = f", {file.mime_type}" if file.mime_type else ""
             yield types.TextContent(type="text", text=f"[file {path}: {file.size:,} bytes{kind}]")
-        if file.picture and file.mime_type:
-            data = base64.b64encode(file.picture).decode("ascii")
-            yield types.ImageContent(type="image", data=data, mime_type=file.mime_type)
+        if file.media and file.mime_type:
+            data = base64.b64encode(file.media).decode("ascii")
+            if file.mime_type.startswith("image/"):
+                yield types.ImageContent(type="image", data=data, mime_type=file.mime_type)
+            elif protocol_version >= _AUDIO_SINCE:
+                yield types.AudioContent(type="audio", data=data, mime_type=file.mime_type)
 
 
 def _shortened(result: RunResult) -> RunResult:

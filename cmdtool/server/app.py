@@ -105,6 +105,10 @@ class App:
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
         return server
 
+    def end_streams(self) -> None:
+        """End the streams that clients listen on; the SDK sends what is still to be sent."""
+        self._runs.end_streams()
+
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List the tools that the caller may use, in manifest order."""
         tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]

@@ -52,15 +52,29 @@ async def settle(
     """
     asking = _Asking(ctx, params, reporter)
     arguments = params.arguments or {}
+    missing = None
     try:
         call = prepare(tool, {**arguments, **asking.given}, resolve)
     except MissingArgumentsError as exc:
-        form = _form(tool, exc.names) if asking.is_possible else None
-        if form is None:
-            raise
+        missing = exc
+    names = [
+        name
+        for name, argument in tool.arguments.items()
+        if (missing and name in missing.names)
+        or (
+            argument.ask
+            and arguments.get(name) is None
+            and name not in asking.given
+            and form_property(argument, ctx.protocol_version)
+        )
+    ]
+    form = _form(tool, names, ctx.protocol_version) if names and asking.is_possible else None
+    if form:
         content = (await asking.ask(form)).content or {}
-        asking.given = {name: content[name] for name in exc.names if name in content}
+        asking.given |= {name: content.get(name) for name in names}
         call = prepare(tool, {**arguments, **asking.given}, resolve)
+    elif missing:
+        raise missing
     if tool.confirm and call.question and (asking.is_possible or tool.confirm.otherwise == "refuse"):
         await asking.ask(_Question("confirm", call.question, {"type": "object", "properties": {}}))
     return call
@@ -73,6 +87,8 @@ class _Question:
     key: str
     message: str
     schema: dict[str, JSONValue]
+    must_be_asked: bool = True
+    """Whether an answer counts only after the question: not where the client may say the same without being asked."""
 
     @property
     def digest(self) -> str:
@@ -80,14 +96,20 @@ class _Question:
         return hashlib.sha256(json.dumps([self.key, self.message, self.schema]).encode()).hexdigest()
 
 
-def _form(tool: Tool, names: Sequence[str]) -> _Question | None:
-    properties = {name: form_property(tool.arguments[name]) for name in names}
-    if not tool.ask or None in properties.values():
+def _form(tool: Tool, names: Sequence[str], protocol_version: str) -> _Question | None:
+    """Return what asks for arguments, None if one of them is not to be asked for, or cannot be in a form."""
+    asked = {name: tool.arguments[name] for name in names}
+    properties = {name: form_property(argument, protocol_version) for name, argument in asked.items()}
+    if None in properties.values() or not all(tool.ask or argument.ask for argument in asked.values()):
         return None
     message = (
         f"{clean_line(tool.title or tool.name)} needs {'this' if len(names) == 1 else 'these'}: {', '.join(names)}"
     )
-    return _Question("arguments", message, {"type": "object", "properties": properties, "required": list(names)})
+    required = [name for name, argument in asked.items() if argument.is_required]
+    schema: dict[str, JSONValue] = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = required
+    return _Question("_".join(names), message, schema, must_be_asked=False)
 
 
 class _Asking:
@@ -101,7 +123,7 @@ class _Asking:
         # The boundary lets through only what an earlier round returned for the same call.
         state = json.loads(params.request_state) if self._has_rounds and params.request_state else {}
         self.given: dict[str, JSONValue] = state.get("given", {})
-        """The arguments that the person gave."""
+        """The arguments that the person was asked for; None where there was no answer."""
         self._asked = state.get("asked")
 
     @property
@@ -129,7 +151,8 @@ class _Asking:
 
     def _answer(self, question: _Question) -> types.ElicitResult:
         answer = self._answers.get(question.key)
-        if self._asked == question.digest and isinstance(answer, types.ElicitResult):
+        was_asked = self._asked == question.digest or not question.must_be_asked
+        if was_asked and isinstance(answer, types.ElicitResult):
             return answer
         form = types.ElicitRequestFormParams(message=question.message, requested_schema=question.schema)
         state = json.dumps({"given": self.given, "asked": question.digest})

@@ -59,12 +59,14 @@ async def serve_http(
     metrics: Metrics,
     tasks_under_way: Tally,
     reload: Callable[[], Coroutine[Any, Any, object]],
+    end_streams: Callable[[], None],
     watch: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Serve until a signal comes; then let calls and tasks finish for `site.drain` seconds, and end the rest.
 
     Never returns: it leaves by `os._exit`, as `serve_stdio` does. The exit status is 128 + signal, or 1 after a
-    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it.
+    failure of the server itself. SIGHUP calls `reload`; `watch` runs beside it; `end_streams`
+    lets streams of notifications end.
     """
     drain, ending = Drain(), Ending(supervisor, log)
     server.middleware.append(drain.watch_calls)
@@ -93,7 +95,7 @@ async def serve_http(
         tasks.start_soon(_watch_hangups, reload)
         if watch:
             tasks.start_soon(watch)
-        tasks.start_soon(_end, drain, tasks_under_way, ending, web, site.drain)
+        tasks.start_soon(_end, drain, tasks_under_way, ending, web, site.drain, end_streams)
         try:
             await web.serve(sockets=[site.listener])
             await drain.calls.none()
@@ -148,7 +150,9 @@ def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) ->
     return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)
 
 
-async def _end(drain: Drain, tasks: Tally, ending: Ending, web: "_Web", patience: float) -> None:
+async def _end(
+    drain: Drain, tasks: Tally, ending: Ending, web: "_Web", patience: float, end_streams: Callable[[], None]
+) -> None:
     """Wait until the server is told to end, let calls and tasks finish, then end everything."""
     await drain.begun.wait()
     if under_way := drain.calls.count + tasks.count:
@@ -156,6 +160,7 @@ async def _end(drain: Drain, tasks: Tally, ending: Ending, web: "_Web", patience
     with anyio.move_on_after(patience):
         await drain.calls.none()
         await tasks.none()
+        end_streams()
         with anyio.move_on_after(_LAST_ANSWERS):
             await drain.requests.none()
     ending.begin()

@@ -157,6 +157,10 @@ class Runs:
         notifications = asked.model_copy(update={"resource_subscriptions": allowed})
         return await self._listen(ctx, params.model_copy(update={"notifications": notifications}))
 
+    def end_streams(self) -> None:
+        """Let the streams of notifications end with a result, as those that a server closes on purpose do."""
+        self._listen.close()
+
     @asynccontextmanager
     async def following(self, tool: str, caller: str | None, begun: RunOutput | None = None) -> AsyncIterator[Keep]:
         """Tell subscribers how the run of a call goes on; the block gets what keeps the run's output.

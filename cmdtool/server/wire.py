@@ -29,8 +29,8 @@ MAX_OPEN: Final = 1000
 MAX_OPEN_BYTES: Final = 16 << 20
 """Their bytes, together."""
 
-BUSY: Final = -32000
-"""Error code of a request that is refused because too many are open; JSON-RPC leaves it to the server."""
+BUSY: Final = -31000
+"""Error code of a request that is refused because too many are open; one that neither JSON-RPC nor MCP reserves."""
 
 LAST_ANSWERS: Final = 0.5
 """Seconds that requests have for their answers when standard input has ended."""

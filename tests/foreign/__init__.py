@@ -30,14 +30,30 @@ async def run_node(*args: str, home: Path, limit: float = 120) -> subprocess.Com
 
 
 async def call_by_typescript(
-    sdk: int, era: str, command: Sequence[str], tool: str, arguments: Mapping[str, Any], *, patience: float, home: Path
+    sdk: int,
+    era: str,
+    server: Sequence[str] | str,
+    tool: str,
+    arguments: Mapping[str, Any],
+    *,
+    patience: float,
+    home: Path,
 ) -> dict[str, Any]:
     """Call a tool with version 1 or 2 of the TypeScript SDK, whose timeout, `patience` seconds, each progress resets.
+
+    Args:
+        sdk: the version.
+        era: `legacy` or `modern`; version 1 knows the first only.
+        server: the command that serves over standard input and output, or the URL of a server.
+        tool, arguments: what is called.
+        patience: seconds.
+        home: as for `run_node`.
 
     Returns:
         `tools`, the names it lists; `progress`, a list of what it was told; and `result` or `error`.
     """
-    request = {"sdk": sdk, "era": era, "command": command, "tool": tool, "arguments": arguments}
+    where = {"url": server} if isinstance(server, str) else {"command": server}
+    request = {"sdk": sdk, "era": era, **where, "tool": tool, "arguments": arguments}
     done = await run_node(
         str(FOLDER / "call.mjs"), json.dumps({**request, "timeout": round(patience * 1000)}), home=home
     )
