@@ -23,7 +23,7 @@ tools:
     command: sleep {seconds}
     progress: {parser: none, heartbeat: 1s}
   counting:
-    shell: 'for i in $(seq 1 $seconds); do sleep 1; echo "step $i of $seconds"; done'
+    shell: 'for i in $(seq 1 $seconds); do echo "step $i of $seconds"; sleep 1; done'
     arguments: {seconds: {type: string}}
     progress: 'step (\\d+) of (\\d+)'
 """
