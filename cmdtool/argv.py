@@ -135,10 +135,19 @@ def file_patterns(
         folders = [folder for name in template.holes for folder in tool.arguments[name].within]
         within = tuple(locate(tool, folder, resolve) for folder in folders)
         for bound in _bindings(template.holes, values):
+            if len(template.parts) > 1:
+                _refuse_way_up({name: _one(bound[name]) for name in template.holes})
             path = template.fill({name: glob.escape(_one(bound[name])) for name in template.holes})
             whole = locate(tool, path, resolve) if starts_at_home else posixpath.join(glob.escape(cwd), path)
             patterns.append(FilePattern(whole, within))
     return tuple(dict.fromkeys(patterns))
+
+
+def _refuse_way_up(texts: Mapping[str, str]) -> None:
+    """Refuse a value with `..` where it is a part of a path: it would lead to files that nobody meant."""
+    for name, text in texts.items():
+        if ".." in text.split("/"):
+            raise ArgumentError(f"`{name}`: {_shown(text)} holds `..`, and is a part of a path")
 
 
 def find_program(tool: Tool, resolve: Resolve, runs: Tool | Counted | None = None) -> str:

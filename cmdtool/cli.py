@@ -1,5 +1,7 @@
 """Options and help text; the one place where errors become messages and exit statuses."""
 
+import errno
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -353,11 +355,30 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 the check failed, 2 usage or manifest error; `run` as its command."""
     if sys.platform == "win32":
         sys.exit("cmdtool: Windows is not supported yet: it needs POSIX processes and signals")
+    _open_missing_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except CmdtoolError as exc:
         typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        # What is still buffered would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        typer.echo(f"error: cannot write the output: {os.strerror(exc.errno).lower()}", err=True)
+        sys.exit(1)
+
+
+def _open_missing_streams() -> None:
+    """Put the null device where a stream was closed: else the next file that is opened would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, so it is `number`
+            setattr(sys, name, open(fd, "w" if number else "r"))
 
 
 def _error_text(error: CmdtoolError) -> str:

@@ -566,6 +566,8 @@ class Tool(ToolKeys):
     progress: Annotated[Progress, BeforeValidator(_progress)] = Progress(parser=AUTO, detects=True)
     folder: str
     """Absolute: the default working directory, and what relative paths of the manifest start from."""
+    manifest: str | None = None
+    """The path of the manifest, absolute; None if there is none."""
     path: tuple[str, ...] = ()
     """Folders that are searched before PATH, as written."""
     inherit_env: tuple[str, ...] = ()

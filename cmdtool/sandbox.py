@@ -45,8 +45,12 @@ _SYSTEM: Final = (
 )
 """What programs need, and where there are no secrets; of these what exists is visible always."""
 
-Access: TypeAlias = Literal["hidden", "shown", "read", "write"]
-"""How a path is seen; `shown` is `read` where it would be hidden, and otherwise what it is anyway."""
+Access: TypeAlias = Literal["hidden", "shown", "read", "write", "kept"]
+"""How a path is seen.
+
+`shown` is `read` where it would be hidden, `kept` is `read` where it could be written to; otherwise both are what the
+path is anyway.
+"""
 
 
 def enclose(tool: Tool, arguments: Mapping[str, JSONValue], invocation: Invocation, resolve: Resolve) -> Invocation:
@@ -112,6 +116,9 @@ def _paths(
                 _check(entry, path, access, resolve)
                 if resolve.exists(path):
                     paths.append((path, access))
+    # Who writes these chooses what runs, and where: outside of the sandbox, too.
+    says_what_runs = [tool.manifest, tool.env_file and locate(tool, tool.env_file, resolve)]
+    paths += [(path, "kept") for path in says_what_runs if path and resolve.exists(path)]
     return paths
 
 
@@ -154,7 +161,7 @@ def _mounts(paths: Iterable[tuple[str, Access]], sandbox: Sandbox, resolve: Reso
     for path in sorted(wanted, key=lambda path: path.split("/")):  # a folder before what lies in it
         access = wanted[path]
         around = _access(path, seen)
-        if around == access or (access == "shown" and around != "hidden"):
+        if around == access or (access == "shown" and around != "hidden") or (access == "kept" and around != "write"):
             continue
         seen[path] = access
         options += _bind(path, access)

@@ -220,6 +220,13 @@ def test_mistakes_are_told_without_what_the_file_holds(tmp_path: Path, text: str
         assert part not in str(error.value)
 
 
+def test_two_names_for_one_token_are_refused(tmp_path: Path) -> None:
+    path = write_auth(tmp_path, f"tokens: {{alice: '{ALICE}', bob: '{ALICE}'}}")
+    with pytest.raises(CmdtoolError, match="`alice` and `bob` have the same token") as caught:
+        read_auth(path)
+    assert ALICE not in str(caught.value)
+
+
 def test_a_wrong_file_is_told_before_anything_is_served(tmp_path: Path) -> None:
     (tmp_path / "tools.yaml").write_text(MANIFEST)
     write_auth(tmp_path, "tokens: {a: short}")

@@ -307,3 +307,21 @@ def test_a_manifest_cannot_act_on_the_terminal_of_whoever_looks_at_it(tmp_path: 
     for words in (["check"], ["list"], ["run", "--dry-run", "a"], ["run", "\x1b[2J"]):
         done = cmdtool(*words, cwd=tmp_path)
         assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("words", ["run --json -- seq 1 3", "list", "schema"])
+def test_a_full_disk_is_one_line(folder: Path, words: str) -> None:
+    command = f"exec {sys.executable} -m cmdtool {words} > /dev/full"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1:]) == (
+        1,
+        ["error: cannot write the output: no space left on device"],
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_as_good_as_the_null_device(folder: Path, closed: str) -> None:
+    command = f"exec {sys.executable} -m cmdtool run -- sh -c 'echo out; echo err >&2; exit 3' {closed}"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr

@@ -6,6 +6,7 @@ import anyio.to_thread
 import pytest
 
 from cmdtool.argv import FilePattern, file_patterns
+from cmdtool.errors import ArgumentError
 from cmdtool.host import LocalHost
 from cmdtool.made_files import MEDIA_LIMIT, MOST_FILES, MadeFile, NoFile, find_made_files
 from cmdtool.model import Tool
@@ -99,6 +100,16 @@ def test_no_result_names_files_without_end(tmp_path: Path) -> None:
     found = find(tmp_path, "*", "000")
     assert len(found) == MOST_FILES + 1
     assert found[-1] == NoFile(str(tmp_path), f"more than {MOST_FILES} files: the rest is not named")
+
+
+def test_a_value_that_is_a_part_of_a_path_leads_no_way_up() -> None:
+    keys = {"name": "t", "folder": "/srv", "arguments": {"name": {"type": "string"}}}
+    part = Tool.model_validate({**keys, "output": {"files": ["out/{name}.png"]}})
+    with pytest.raises(ArgumentError, match=r"`name`: `a/../../etc/x` holds `\.\.`"):
+        file_patterns(part, {"name": "a/../../etc/x"}, "/srv", LocalHost())
+    assert file_patterns(part, {"name": "a/b..c"}, "/srv", LocalHost()) == (FilePattern("/srv/out/a/b..c.png", ()),)
+    whole = Tool.model_validate({**keys, "output": {"files": ["{name}"]}})
+    assert file_patterns(whole, {"name": "../x"}, "/srv", LocalHost()) == (FilePattern("/srv/../x", ()),)
 
 
 def test_values_are_taken_literally_and_arrays_name_a_file_an_item(tmp_path: Path) -> None:

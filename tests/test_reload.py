@@ -203,6 +203,19 @@ async def test_a_real_server_reloads_what_editors_do_and_tells_the_client(tmp_pa
         assert [tool.name for tool in (await client.list_tools()).tools] == ["say", "wait", "more"]
 
 
+async def test_a_file_that_others_could_write_is_loaded_once_they_cannot(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(served.reloader.watch, served.catalogue)
+        served.path.chmod(0o666)
+        served.path.write_text(manifest("two"))
+        await until(lambda: "chmod go-w" in caplog.text, 30)
+        served.path.chmod(0o644)
+        await until(lambda: "two" in str(served.catalogue.manifest.tools["say"].command), 30)
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_mistake_of_our_own_keeps_the_old_manifest_too(caplog: pytest.LogCaptureFixture) -> None:
     def read() -> Manifest:
         raise ZeroDivisionError

@@ -12,6 +12,7 @@ import anyio
 import psutil
 import pytest
 
+from cmdtool.commands.files import read_manifest
 from cmdtool.errors import ArgumentError, SandboxError
 from cmdtool.host import LocalHost
 from cmdtool.model import Tool
@@ -21,6 +22,9 @@ from tests.serving import serving, text_of
 from tests.test_argv import FakeHost
 from tests.test_process import is_running
 from tests.waiting import until
+
+PYTHON = os.path.realpath(sys.executable)
+"""Not that of the virtual environment, which may be in `/tmp`: a sandbox has its own."""
 
 pytestmark = [
     pytest.mark.anyio,
@@ -90,9 +94,23 @@ async def test_with_read_only_what_is_named_and_the_system_is_seen(tmp_path: Pat
     assert "shadow" not in shown
 
 
+async def test_what_says_what_runs_is_not_written_where_all_else_is(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text(
+        "tools: {t: {shell: 'echo x > tools.yaml; echo x > .env; mv tools.yaml other; echo x > note; ls -A',"
+        " sandbox: {write: .}, env_file: .env, success: [0, 1]}}"
+    )
+    (tmp_path / ".env").write_text("A=b\n")
+    tools = read_manifest([tmp_path / "tools.yaml"]).tools
+    before = (tmp_path / "tools.yaml").read_text()
+    called = tools["t"].model_copy(update={"shell_program": ("bash", "-c")})
+    assert await output(called) == ".env\nnote\ntools.yaml\n"
+    assert (tmp_path / "tools.yaml").read_text() == before
+    assert (tmp_path / ".env").read_text() == "A=b\n"
+
+
 async def test_a_socket_in_a_private_folder_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "cwd").mkdir()
-    connect = f"{sys.executable} -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{tmp_path}/door\")'"
+    connect = f"{PYTHON} -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"{tmp_path}/door\")'"
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(f"{tmp_path}/door")
         door.listen()
@@ -203,7 +221,7 @@ if os.fork(): os._exit(0)
 os.setsid()
 if os.fork(): os._exit(0)
 for fd in range(3): os.close(fd)
-os.execve(sys.executable, [sys.argv[1], "-c", "import time; time.sleep(300)"], {})
+os.execve(os.path.realpath(sys.executable), [sys.argv[1], "-c", "import time; time.sleep(300)"], {})
 """
 
 
@@ -215,7 +233,7 @@ async def test_a_daemon_without_parent_session_or_environment_dies_with_the_sand
 
     (tmp_path / "daemon.py").write_text(DAEMON)
     wait = f"while ! grep -q '^{name}' /proc/[0-9]*/cmdline 2>/dev/null; do sleep 0.02; done"
-    script = f"{sys.executable} daemon.py {name}; {wait}; echo born; {'sleep 300' if ending == 'timeout' else 'exit 0'}"
+    script = f"{PYTHON} daemon.py {name}; {wait}; echo born; {'sleep 300' if ending == 'timeout' else 'exit 0'}"
     result = await run(tool(script, tmp_path, timeout="3s" if ending == "timeout" else "20s", grace="200ms"))
     assert result.ended_by == ending
     assert result.stdout.text == "born\n"
@@ -231,8 +249,10 @@ async def test_a_killed_server_takes_its_sandboxes_along(tmp_path: Path) -> None
     async with await anyio.open_process(command, stderr=subprocess.DEVNULL) as server:
         assert server.stdout is not None
         assert await server.stdout.receive() == b"ready\n"
-        assert running(mark)
-        server.kill()
+        try:
+            await until(lambda: bool(running(mark)))
+        finally:
+            server.kill()
     await until(lambda: not running(mark))
 
 

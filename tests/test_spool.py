@@ -390,6 +390,24 @@ def in_proc(path: Path) -> Path:
     return Path("/proc/self/runs")
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("only root can make a small disk")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", tmp_path], check=True)
+
+
+def test_how_a_run_ended_is_told_where_the_disk_is_full(small_disk: Path) -> None:
+    spool = Spool(small_disk / "runs", "a")
+    record = keep(spool, *[b"x" * 65536] * 8)
+    assert record.problem == "no space left on device"
+    found = Spool(small_disk / "runs", "a").find(record.id, None)
+    assert found == record
+    assert (found.ended_by, found.exit_status) == ("exit", 0)
+
+
 @pytest.mark.parametrize(
     ("make", "problem"),
     [(in_a_file, "not a directory"), (shared, "others may write"), (in_proc, "no such file or directory")],

@@ -1,5 +1,6 @@
 """Manifest files -> a `Manifest`, or every problem found."""
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -152,12 +153,12 @@ class _File:
         if "tools" not in self.root.entries and not _is_misspelt(self.root, "tools"):
             self.report.at(self.root, "`tools` is missing", "write `tools:` and below it your first tool")
         self.keys, self.root = validate(ManifestFile, self.root, self.report)
-        self._make_tools(self.root, source.folder, builtin, find_program, find_parser, read_env_file)
+        self._make_tools(self.root, source, builtin, find_program, find_parser, read_env_file)
 
     def _make_tools(
         self,
         root: Node,
-        folder: str,
+        source: Source,
         builtin: Mapping[str, ProgressSpec],
         find_program: FindProgram | None,
         find_parser: FindParser | None,
@@ -176,7 +177,8 @@ class _File:
             node=defaults,
             parsers=parsers,
             progress=self._default_progress(defaults, anywhere, parsers),
-            folder=folder,
+            folder=source.folder,
+            manifest=posixpath.join(source.folder, posixpath.basename(source.name)),
             path=self.keys.path,
             inherit_env=self.keys.inherit_env,
             secrets=self.keys.secrets,

@@ -57,6 +57,7 @@ class Shared:
     progress: Progress | None
     """The default progress, resolved."""
     folder: str
+    manifest: str
     path: tuple[str, ...]
     inherit_env: tuple[str, ...]
     secrets: tuple[str, ...]
@@ -124,6 +125,7 @@ class _Maker:
             "arguments": self._arguments,
             "progress": progress,
             "folder": self._shared.folder,
+            "manifest": self._shared.manifest,
             "path": self._shared.path,
             "inherit_env": self._shared.inherit_env,
             "secrets": self._shared.secrets,

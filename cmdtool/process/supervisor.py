@@ -129,7 +129,7 @@ class Supervisor:
 
         Args:
             process: a process of this supervisor; one that has ended already is left alone.
-            grace: seconds.
+            grace: seconds; with none it is killed and not asked first.
             thorough: search the environments of all processes for the run, too. Not needed after a plain success.
         """
         if process in self._running:
@@ -182,12 +182,13 @@ class Supervisor:
 
     async def _end_tree(self, process: Process, grace: float) -> None:
         tree = process.tree
-        process.ask_to_end()
-        with self._grace_period(grace):
-            pause = 0.001
-            while tree.is_alive() or self._is_left(process, thorough=True):
-                await anyio.sleep(pause)
-                pause = min(pause * 2, 0.05)
+        if grace > 0:
+            process.ask_to_end()
+            with self._grace_period(grace):
+                pause = 0.001
+                while tree.is_alive() or self._is_left(process, thorough=True):
+                    await anyio.sleep(pause)
+                    pause = min(pause * 2, 0.05)
         quiet = 0
         with anyio.move_on_after(_UNKILLABLE) as patience:
             while quiet < 2:

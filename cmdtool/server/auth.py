@@ -162,6 +162,10 @@ def read_auth(path: Path, *, trust: bool = False) -> AuthFile:
         raise ManifestError([_without_secrets(problem) for problem in exc.problems]) from None
     if not keys.tokens and not keys.oauth:
         raise CmdtoolError(f"{path}: nobody could come in\nhint: write `tokens:` or `oauth:`")
+    names: dict[bytes, str] = {}
+    for name, token in keys.tokens.items():
+        if (other := names.setdefault(token.digest, name)) != name:
+            raise CmdtoolError(f"{path}: `{other}` and `{name}` have the same token\nhint: {_NEW_TOKEN}")
     return keys
 
 

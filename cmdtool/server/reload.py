@@ -68,13 +68,14 @@ class Reloader:
         except (OSError, RuntimeError) as exc:  # say, the limit of inotify(7)
             logger.error("the manifest is not watched: %s", exc)
 
-    def _state(self) -> list[tuple[int, int, int] | None]:
+    def _state(self) -> list[tuple[int, ...] | None]:
         return [_status(path) for path in self._paths]
 
 
-def _status(path: Path) -> tuple[int, int, int] | None:
+def _status(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with a file, and with who may write it."""
     try:
-        found = os.stat(path)
+        found, folder = os.stat(path), os.stat(path.absolute().parent)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, folder.st_mode, folder.st_uid

@@ -338,12 +338,14 @@ def _part(
         next_ = None
     place: dict[str, Any] = {"from": begin, "to": end, "size": size, "running": is_running, "next": next_}
     contents = [types.TextResourceContents(uri=uri, mime_type="text/plain", text=text)]
-    if search or (begin, next_) != (0, None):
+    if search or (begin, next_) != (0, None) or record.problem:
         note = f"bytes {begin:,} to {end:,} of {size:,}" + (" so far" if is_running else "")
         if search:
             note = f"{'lines that match' if text else 'no line matches'} in {note}"
         if skipped:
             note += f", {'of which' if search else 'the next'} {skipped:,} were not kept"
+        if record.problem:
+            note += f", what came after these was not kept: {record.problem}"
         more = uri if next_ is None else f"{uri}?{search}from={next_}"
         note += "" if next_ is None else f"; go on with {more}"
         contents.append(types.TextResourceContents(uri=more, mime_type="text/plain", text=f"[{note}]"))

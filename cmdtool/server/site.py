@@ -126,7 +126,9 @@ def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
         context.load_cert_chain(cert, key, password=lambda: "")  # an encrypted key is an error, not a question
     except (OSError, ValueError) as exc:
         files = f"{cert}{f' and {key}' if key else ''}"
-        raise CmdtoolError(f"no TLS with {files}: {getattr(exc, 'strerror', None) or exc}") from exc
+        why = (getattr(exc, "strerror", None) or str(exc)).lower()
+        hint = "the certificate chain and its key are PEM files; the key has no passphrase"
+        raise CmdtoolError(f"no TLS with {files}: {why}\nhint: {hint}") from exc
     return context
 
 

@@ -44,6 +44,9 @@ _ABANDONED: Final = 3600.0
 
 _RUN_ID: Final = re.compile(r"[0-9a-f]{32}")
 _META: Final = "meta.json"
+_META_ROOM: Final = 4096
+"""Bytes of `meta.json`, blanks at its end among them, so that the end of a run has room where its beginning had."""
+
 _RESULT: Final = "result.json"
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
@@ -402,16 +405,29 @@ def _make_private(folder: Path) -> None:
 
 
 def _write_record(folder: int, record: Record) -> None:
-    _write_file(folder, _META, record.model_dump_json(indent=2).encode())
+    """Write the facts; on a disk that is full, in the place of the earlier ones, which had room for them."""
+    data = record.model_dump_json(indent=2).encode().ljust(_META_ROOM)
+    try:
+        _write_file(folder, _META, data)
+    except OSError:
+        fd = os.open(_META, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.pwrite(fd, data, 0)
+        finally:
+            os.close(fd)
 
 
 def _write_file(folder: int, name: str, data: bytes) -> None:
     """Write a file as one step: whoever reads it finds the old one or the new one."""
     new = f"{name}.new"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    with open(fd, "wb") as file:
-        file.write(data)
-    os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+        os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        os.unlink(new, dir_fd=folder)
+        raise
 
 
 def _reason(error: OSError) -> str:
