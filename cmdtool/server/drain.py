@@ -18,6 +18,7 @@ MOST_REQUESTS: Final = 500
 
 CALL: Final = "tools/call"
 ENDING: Final = "the server is ending and takes no more calls"
+CUT_OFF: Final = "the server has ended before this was done; a command that it had started was ended too"
 
 
 class Drain:
@@ -70,7 +71,7 @@ class Guarded:
         with self._drain.requests.one() as request:
             await self._app(scope, receive, watch)
         if request.cancelled_caught and not last:
-            await _unavailable(ENDING)(scope, receive, send)
+            await PlainTextResponse(f"{CUT_OFF}\n", 503, {"Connection": "close"})(scope, receive, send)
         elif request.cancelled_caught and (last["type"] == "http.response.start" or last.get("more_body")):
             await send({"type": "http.response.body", "body": b""})
 
