@@ -136,6 +136,22 @@ async def test_a_changed_command_is_logged_without_values_of_variables(
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("sandbox: {network: false}", "", "(sandbox): was true, is true"),
+        ("confirm: Sure?", "", "(confirm): was true, is true"),
+        ("progress: {rules: ['(\\d+)'], total: {command: [nproc]}}", "", "(total): was true; nproc, is true"),
+    ],
+)
+async def test_a_barrier_that_is_gone_and_a_count_that_is_another_are_logged(
+    served: Served, caplog: pytest.LogCaptureFixture, before: str, after: str, said: str
+) -> None:
+    for keys in (before, after):
+        assert await served.change(f"tools:\n  say:\n    command: ['true']\n    {keys}\n")
+    assert f"say: what it runs has changed {said}" in caplog.text
+
+
 async def test_an_argument_error_tells_of_the_change_until_tools_are_listed(served: Served) -> None:
     async with Client(served.server, mode="legacy") as client:
         await client.list_tools()

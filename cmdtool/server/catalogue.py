@@ -10,14 +10,17 @@ from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
 from mcp_types.version import LATEST_MODERN_VERSION
 
-from cmdtool.model import Manifest, Tool
+from cmdtool.model import Counted, Manifest, Tool
 from cmdtool.server.results import list_tool
 from cmdtool.text import clean_line
 
 logger = logging.getLogger(__name__)
 
-_RUNS: Final = ("command", "shell", "shell_program", "env", "cwd", "stdin")
-"""The keys of a tool that say what runs."""
+_RUNS: Final = (
+    *("command", "shell", "shell_program", "path", "env", "env_file", "inherit_env", "cwd", "stdin"),
+    *("sandbox", "confirm"),
+)
+"""The keys of a tool that say what runs, and what may hold it up; the commands that count its totals do so too."""
 
 
 class Catalogue:
@@ -76,6 +79,8 @@ def _listing(manifest: Manifest) -> dict[str, Any]:
 
 def _log_what_runs(old: Tool, new: Tool) -> None:
     changed = [key for key in _RUNS if getattr(old, key) != getattr(new, key)]
+    if old.progress.counted_totals != new.progress.counted_totals:
+        changed.append("total")
     if not changed:
         return
     lines = [clean_line(_what_runs(tool)) for tool in (old, new)]
@@ -84,4 +89,5 @@ def _log_what_runs(old: Tool, new: Tool) -> None:
 
 
 def _what_runs(tool: Tool) -> str:
-    return " ".join(map(str, tool.command)) if tool.command else str(tool.shell)
+    every: tuple[Tool | Counted, ...] = (tool, *tool.progress.counted_totals)
+    return "; ".join(" ".join(map(str, each.command)) if each.command else str(each.shell) for each in every)
