@@ -4,12 +4,15 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 import pytest
+from mcp_types import TextContent
 
 from cmdtool.argv import FilePattern, file_patterns
 from cmdtool.errors import ArgumentError
 from cmdtool.host import LocalHost
 from cmdtool.made_files import MEDIA_LIMIT, MOST_FILES, MadeFile, NoFile, find_made_files
+from cmdtool.masking import Secrets
 from cmdtool.model import Tool
+from cmdtool.server.answers import file_blocks
 
 pytestmark = pytest.mark.anyio
 
@@ -134,3 +137,11 @@ def test_values_are_taken_literally_and_arrays_name_a_file_an_item(tmp_path: Pat
         FilePattern("/folder [[]1]/*.[[]x]", ()),
         FilePattern(f"{host.environ['HOME']}/x", ()),
     )
+
+
+def test_a_name_that_holds_a_secret_does_not_leave(tmp_path: Path) -> None:
+    file = tmp_path / "of-tiger-lily.txt"
+    file.write_text("x")
+    (block,) = file_blocks(find(tmp_path, "of-*"), "2026-07-28", Secrets(["tiger-lily"]))
+    assert isinstance(block, TextContent)
+    assert block.text == f"[file {tmp_path}/of-[masked].txt: its name holds a secret]"

@@ -112,7 +112,9 @@ def file_blocks(
 ) -> Iterator[types.ContentBlock]:
     """Yield what names each file, as a link or for older clients as a line of text, and what was read of them."""
     for file in files:
-        path = clean_line(file.path, 1000)
+        path = clean_line(secrets.mask(file.path), 1000)
+        if secrets.mask(file.path) != file.path:
+            file = NoFile(file.path, "its name holds a secret")
         if isinstance(file, NoFile):
             yield types.TextContent(type="text", text=f"[file {path}: {clean_line(file.reason)}]")
             continue

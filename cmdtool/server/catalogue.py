@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import anyio
 from mcp.server.connection import Connection
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import InMemorySubscriptionBus, ToolsListChanged
@@ -15,6 +16,9 @@ from cmdtool.server.results import list_tool
 from cmdtool.text import clean_line
 
 logger = logging.getLogger(__name__)
+
+_PATIENCE: Final = 1.0
+"""Seconds that a client may take to read the news; after that it misses it."""
 
 _RUNS: Final = (
     *("command", "shell", "shell_program", "path", "env", "env_file", "inherit_env", "cwd", "stdin"),
@@ -65,7 +69,8 @@ class Catalogue:
         if changed or list(before) != list(after):
             await self.bus.publish(ToolsListChanged())
             for connection in list(self._listed):
-                await connection.send_tool_list_changed()
+                with anyio.move_on_after(_PATIENCE):  # one that does not read must not hold up the next reload
+                    await connection.send_tool_list_changed()
 
 
 def _connection(session: ServerSession) -> Connection:

@@ -42,8 +42,9 @@ class Keeper:
     def add(self, run_id: str) -> None:
         """Answer for a run from now on; before its command is started, so that there is no gap."""
         if self._process.poll() is not None:
-            os.close(self._lifeline)
+            lifeline = self._lifeline
             self._start()
+            os.close(lifeline)
         slot = self._free.pop() if self._free else len(self._slots)
         self._slots[run_id] = slot
         os.pwrite(self._register.fileno(), bytes.fromhex(run_id), slot * _ID)
