@@ -35,6 +35,7 @@ from bench.discover import MANIFEST as FIFTY
 from tests.http_serving import ACCEPT, HttpServer, headers_for, http_server, request
 from tests.serving import ERAS, Era, Seen, serving, text_of
 from tests.test_auth import ALICE, bearer, write_auth
+from tests.test_process import is_running
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -248,7 +249,7 @@ async def test_other_hosts_and_origins_can_be_allowed(tmp_path: Path) -> None:
         (["--http", "0", "--allow-origin", "*"], "error: `--allow-origin *`: expected one such as"),
         (["--http", "0", "--allow-origin", "https://a.b/c"], "error: `--allow-origin https://a.b/c`: expected"),
         (["--http", "0", "--tls-cert", "tools.yaml"], "error: no TLS with tools.yaml: "),
-        (["--http", "0", "--tls-cert", "none.pem"], "error: no TLS with none.pem: No such file"),
+        (["--http", "0", "--tls-cert", "none.pem"], "error: no TLS with none.pem: no such file"),
         (["--http", "0", "--auth", "none.yaml"], "error: none.yaml: no such file or directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -366,7 +367,7 @@ async def test_a_call_that_outlasts_the_drain_is_ended_with_its_tree(tmp_path: P
             server.process.terminate()
             with anyio.fail_after(15):
                 assert await anyio.to_thread.run_sync(server.process.wait) == 128 + signal.SIGTERM
-            assert not command.is_running()
+            assert not is_running(command.pid)
             tasks.cancel_scope.cancel()
         assert "Traceback" not in server.log
 

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.test_process import is_running
+
 MANIFEST = r"""
 tools:
   stubborn: {command: [sh, -c, 'trap "" TERM INT HUP; echo $$ > pid; while :; do sleep 0.1; done'], grace: 30s}
@@ -104,7 +106,7 @@ def test_a_signal_ends_the_commands_and_the_server(server: Server, number: signa
     command = server.call("stubborn")
     server.process.send_signal(number)
     assert server.process.wait(GONE + SLACK) == 128 + number
-    assert not command.is_running()
+    assert not is_running(command.pid)
 
 
 def test_the_end_of_standard_input_ends_the_commands_and_the_server(server: Server) -> None:
@@ -112,7 +114,7 @@ def test_the_end_of_standard_input_ends_the_commands_and_the_server(server: Serv
     assert server.process.stdin is not None
     server.process.stdin.close()
     assert server.process.wait(GONE + SLACK) == 0
-    assert not command.is_running()
+    assert not is_running(command.pid)
 
 
 def test_a_second_signal_kills_at_once(server: Server) -> None:
@@ -124,7 +126,7 @@ def test_a_second_signal_kills_at_once(server: Server) -> None:
     assert server.process.wait(GONE) == 143
     assert time.monotonic() - begun < 0.8
     psutil.wait_procs([command], timeout=5)
-    assert not command.is_running()
+    assert not is_running(command.pid)
 
 
 def test_a_client_that_has_stopped_reading_does_not_hold_up_the_end(server: Server) -> None:
@@ -132,7 +134,7 @@ def test_a_client_that_has_stopped_reading_does_not_hold_up_the_end(server: Serv
     time.sleep(0.5)  # the pipe to the client fills
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(GONE + SLACK) == 143
-    assert not command.is_running()
+    assert not is_running(command.pid)
 
 
 def test_a_client_that_closes_its_end_ends_the_commands_and_the_server(server: Server) -> None:
@@ -140,7 +142,7 @@ def test_a_client_that_closes_its_end_ends_the_commands_and_the_server(server: S
     assert server.process.stdout is not None
     server.process.stdout.close()
     server.process.wait(10)
-    assert not command.is_running()
+    assert not is_running(command.pid)
 
 
 def test_an_idle_server_leaves_at_once(server: Server) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from cmdtool.server.messages import MAX_LINE
 from cmdtool.server.wire import BUSY, MAX_OPEN
+from tests.test_process import is_running
 from tests.test_stdio import GONE, SLACK, Server
 
 MANIFEST = r"""
@@ -128,7 +129,7 @@ def test_a_client_that_has_closed_its_end_is_noticed_while_nothing_is_written(se
     assert server.process.stdout is not None
     server.process.stdout.close()
     assert server.process.wait(GONE + SLACK) == 0
-    assert not command.is_running()
+    assert not is_running(command.pid)
 
 
 def test_an_id_that_is_still_in_use_is_refused_and_free_after_a_cancel(server: Server) -> None:
