@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, NoReturn
 
 import anyio
@@ -45,10 +46,19 @@ class Ending:
         deadline.daemon = True
         deadline.start()
 
-    def fail_beside(self) -> None:
-        """Say that the server ends because something beside it has failed: nothing else cancels it."""
-        logger.error("the server failed; please report this")
-        self.status = self.status or 1
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Serve in the block: however it ends, the process ends with it, with status 1 if that was a failure."""
+        try:
+            yield
+        except (Exception, SystemExit):
+            logger.exception("the server failed; please report this")
+            self.status = 1
+        except anyio.get_cancelled_exc_class():  # by what has failed beside it; nothing else does that
+            logger.error("the server failed; please report this")
+            self.status = self.status or 1
+        finally:
+            self.leave()
 
     def leave(self) -> NoReturn:
         """Kill what is left and end the process; spans and log are waited for, but not long."""

@@ -94,16 +94,9 @@ async def serve_http(
         if watch:
             tasks.start_soon(watch)
         tasks.start_soon(_end, app, drain, ending, web, site.drain)
-        try:
+        with ending.leaving():
             await web.serve(sockets=[site.listener])
             await drain.calls.none()
-        except (Exception, SystemExit):
-            logger.exception("the server failed; please report this")
-            ending.status = 1
-        except anyio.get_cancelled_exc_class():
-            ending.fail_beside()
-        finally:
-            ending.leave()
 
 
 def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) -> Starlette:

@@ -42,16 +42,8 @@ async def serve_stdio(
     ):
         numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         tasks.start_soon(partial(ending.watch_signals, *numbers, on_first=end))
-        try:
-            with serving:
-                if watch:
-                    tasks.start_soon(watch)
-                changes = NotificationOptions(tools_changed=watch is not None)
-                await server.run(incoming, outgoing, server.create_initialization_options(changes))
-        except Exception:
-            logger.exception("the server failed; please report this")
-            ending.status = 1
-        except anyio.get_cancelled_exc_class():
-            ending.fail_beside()
-        finally:
-            ending.leave()
+        with ending.leaving(), serving:
+            if watch:
+                tasks.start_soon(watch)
+            changes = NotificationOptions(tools_changed=watch is not None)
+            await server.run(incoming, outgoing, server.create_initialization_options(changes))
