@@ -474,7 +474,12 @@ def _is_within(path: str, folders: Iterable[str], resolve: Resolve) -> bool:
     """Whether `path` is one of `folders` or lies in it, by the components of their real paths."""
     real = resolve.real_path(path)
     tops = map(resolve.real_path, folders)
-    return any(posixpath.commonpath([top, real]) == top for top in tops)
+    return any(lies_in(real, top) for top in tops)
+
+
+def lies_in(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies in it, by their components; both are real paths."""
+    return posixpath.commonpath([folder, path]) == folder
 
 
 def _environment(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from cmdtool.argv import FilePattern
+from cmdtool.argv import FilePattern, lies_in
 
 MOST_FILES: Final = 100
 """The most files that one result names."""
@@ -98,7 +98,7 @@ def _look(path: str, within: Sequence[str], room: _Room) -> MadeFile | NoFile:
     try:
         # The real folder is opened, not the one that was named: a link in between is followed once, and then checked.
         real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        if within and not any(_lies_in(real, os.path.realpath(folder)) for folder in within):
+        if within and not any(lies_in(real, os.path.realpath(folder)) for folder in within):
             return NoFile(path, "not within the folders that are allowed")
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
@@ -144,10 +144,6 @@ def _rest(descriptor: int, limit: int) -> bytes:
         blocks.append(block)
         limit -= len(block)
     return b"".join(blocks)
-
-
-def _lies_in(path: str, folder: str) -> bool:
-    return os.path.commonpath([folder, path]) == folder
 
 
 def _plain(pattern: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from cmdtool.argv import DEFAULT_PATH, Invocation, Resolve, argument_values, locate
+from cmdtool.argv import DEFAULT_PATH, Invocation, Resolve, argument_values, lies_in, locate
 from cmdtool.errors import ArgumentError, SandboxError
 from cmdtool.model import JSONValue, Sandbox, Tool
 from cmdtool.template import Template
@@ -136,7 +136,7 @@ def _entry(
 
 def _check(entry: Template, path: str, access: Access, resolve: Resolve) -> None:
     problem = ""
-    if _is_in(resolve.real_path(path), "/proc"):
+    if lies_in(resolve.real_path(path), "/proc"):
         problem = f"`{path}` cannot be given to a sandbox, which has its own `/proc`"
     elif access == "write" and not resolve.exists(path):
         problem = (
@@ -175,7 +175,7 @@ def _mounts(paths: Iterable[tuple[str, Access]], sandbox: Sandbox, resolve: Reso
 def _bind(path: str, access: Access) -> list[str]:
     if access != "write":
         return ["--ro-bind", path, path]
-    return ["--dev-bind" if _is_in(path, "/dev") else "--bind", path, path]
+    return ["--dev-bind" if lies_in(path, "/dev") else "--bind", path, path]
 
 
 def _follow(path: str, links: dict[str, str], resolve: Resolve) -> str:
@@ -191,8 +191,4 @@ def _follow(path: str, links: dict[str, str], resolve: Resolve) -> str:
 
 def _access(path: str, seen: Mapping[str, Access]) -> Access:
     """Return how the innermost of the folders around `path` is seen."""
-    return seen[max((folder for folder in seen if _is_in(path, folder)), key=len)]
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+    return seen[max((folder for folder in seen if lies_in(path, folder)), key=len)]
