@@ -9,10 +9,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from mcp import types
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -22,14 +21,13 @@ from cmdtool.model import JSONValue, Tool
 from cmdtool.reporter import Reporter
 from cmdtool.run import Call, prepare
 from cmdtool.schema import form_property
+from cmdtool.server.callers import Context
 from cmdtool.server.capabilities import missing_capability
 from cmdtool.server.results import refused_result
 from cmdtool.text import clean_line
 
 _ELICITATION_SINCE: Final = "2025-06-18"
 _ROUNDS_SINCE: Final = "2026-07-28"
-
-Context = ServerRequestContext[Any, Any]
 
 
 class WithheldError(Exception):

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from prometheus_client import (
     CollectorRegistry,
@@ -17,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cmdtool.server.callers import Caller
+from cmdtool.server.callers import caller_in
 from cmdtool.server.calls import CallRecord
 from cmdtool.server.slots import Slots
 
@@ -78,8 +77,7 @@ class MetricsPage:
         await (await self._refusal(Request(scope)) or self._page)(scope, receive, send)
 
     async def _refusal(self, request: Request) -> Response | None:
-        user = request.scope.get("user")
-        caller = user.access_token if isinstance(user, AuthenticatedUser) else None
-        if self._needs_token and not (isinstance(caller, Caller) and caller.metrics):
+        caller = caller_in(request.scope)
+        if self._needs_token and not (caller and caller.metrics):
             return PlainTextResponse("this token may not read the metrics\n", 403)
         return await self._security.validate_request(request)
