@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import read_env_file
+from cmdtool.argv import find_program, read_env_file
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
@@ -39,7 +39,7 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
         return FAILED
     for tool in checked.tools.values():
         arguments = f"; arguments: {', '.join(tool.arguments)}" if tool.arguments else ""
-        program = find(tool)
+        program = find_program(tool, host)
         if who := who_else_writes(os.stat(program)):
             warning = f"{tool.name}: {program}: {who}, so others could choose what runs"
             sys.stderr.write(f"warning: {clean(warning)}\n")

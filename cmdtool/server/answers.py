@@ -112,9 +112,10 @@ def file_blocks(
 ) -> Iterator[types.ContentBlock]:
     """Yield what names each file, as a link or for older clients as a line of text, and what was read of them."""
     for file in files:
-        path = clean_line(secrets.mask(file.path), 1000)
-        if secrets.mask(file.path) != file.path:
-            file = NoFile(file.path, "its name holds a secret")
+        masked = secrets.mask(file.path)
+        path = clean_line(masked, 1000)
+        if masked != file.path:
+            file = NoFile(masked, "its name holds a secret")
         if isinstance(file, NoFile):
             yield types.TextContent(type="text", text=f"[file {path}: {clean_line(file.reason)}]")
             continue
