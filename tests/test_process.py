@@ -116,7 +116,7 @@ async def test_leaving_the_block_ends_the_whole_session() -> None:
         child = int(await read_line(process))
         assert is_running(child)
     assert not is_running(child)
-    assert process.members() == []
+    assert process.tree.look(thorough=False) == []
 
 
 async def test_a_background_process_left_after_success_is_ended() -> None:
@@ -165,9 +165,9 @@ async def test_a_process_whose_first_thread_has_ended_is_still_ended() -> None:
     async with supervisor.running(python(code), grace=0.1) as process:
         await read_line(process)
         await until(lambda: psutil.Process(process.session).status() == psutil.STATUS_ZOMBIE)
-        assert [member.pid for member in process.members()] == [process.session]
+        assert [member.pid for member in process.tree.look(thorough=False)] == [process.session]
         assert await supervisor.end(process, 0.1) == Exit(None, "SIGKILL")
-        assert process.members() == []
+        assert process.tree.look(thorough=False) == []
 
 
 async def test_cancellation_cannot_interrupt_the_end() -> None:
@@ -179,7 +179,7 @@ async def test_cancellation_cannot_interrupt_the_end() -> None:
             await read_line(process)
             scope.cancel()
             await anyio.sleep_forever()
-    assert process.members() == []
+    assert process.tree.look(thorough=False) == []
 
 
 async def test_hurry_shortens_a_grace_period_that_has_begun() -> None:

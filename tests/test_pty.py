@@ -224,7 +224,7 @@ async def test_a_command_that_ignores_all_of_it_is_killed_with_its_session() -> 
         child = int(await read_line(process))
         assert await supervisor.end(process, 0.1) == Exit(None, "SIGKILL")
     assert not is_running(child)
-    assert process.members() == []
+    assert process.tree.look(thorough=False) == []
 
 
 async def test_what_it_leaves_in_the_background_ends_with_it() -> None:

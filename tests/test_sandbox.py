@@ -203,7 +203,7 @@ async def test_who_ignores_sigterm_is_killed_with_all_in_the_sandbox() -> None:
     async with supervisor.running(call.invocation, 0.2) as process:
         while b"ready" not in await process.read("stdout"):
             pass
-        inside = [entry.pid for entry in process.members()]
+        inside = [entry.pid for entry in process.tree.look(thorough=False)]
         assert len(inside) > 3
         assert await supervisor.end(process, 0.2) == Exit(None, "SIGKILL")
     assert not any(map(is_running, inside))

@@ -130,11 +130,11 @@ async def test_a_storm_of_256_that_fork_and_move_on_ends(supervisor: Supervisor,
         + "while True:\n if os.fork(): os._exit(0)\n time.sleep(0.1)"
     )
     process = await start(supervisor, move, tmp_path / "pids", 256)
-    await until(lambda: len(process.members()) >= 100)  # the others move while we look
+    await until(lambda: len(process.tree.look(thorough=False)) >= 100)  # the others move while we look
     begun = time.monotonic()
     with anyio.fail_after(0.2 + 3):
         await supervisor.end(process, 0.2)
-    assert process.members() == []
+    assert process.tree.look(thorough=False) == []
     print(f"256 movers ended in {time.monotonic() - begun:.2f} s")  # noqa: T201
     process.close()
 
@@ -268,8 +268,8 @@ async def test_the_members_of_a_run_have_their_cpu_time_and_memory(tmp_path: Pat
     supervisor = Supervisor()
     busy = "block = b'x' * 50_000_000; os.fork(); note()\nwhile True: pass"
     process = await start(supervisor, busy, tmp_path / "pids", 2)
-    await until(lambda: all(member.cpu > 0.1 for member in process.members()))
-    members = process.members()
+    await until(lambda: all(member.cpu > 0.1 for member in process.tree.look(thorough=False)))
+    members = process.tree.look(thorough=False)
     assert {member.pid for member in members} == set(pids_in(tmp_path / "pids"))
     assert all(member.memory > 40_000_000 for member in members if member.pid == process.session)
     await supervisor.end(process, 0.1)

@@ -135,15 +135,11 @@ class Process:
     def _peek(self) -> os.waitid_result | None:
         return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
-    def members(self) -> list[Entry]:
-        """Return the processes of the run that run now, each with its CPU time and memory: it and all that it started.
+    def processes(self) -> list[Entry]:
+        """Return the processes that count for the run, zombies too, but not the two of its sandbox.
 
         This is for looking often: no environment is read, so on Linux half a millisecond for a hundred processes.
         """
-        return self.tree.look(thorough=False)
-
-    def processes(self) -> list[Entry]:
-        """Return the processes that count for the run: its members and zombies, but not the two of its sandbox."""
         entries = self.tree.look(thorough=False, zombies=True)
         if self._is_sandboxed:
             return [entry for entry in entries if self.session not in (entry.pid, entry.parent)]
