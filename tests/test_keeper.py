@@ -162,6 +162,22 @@ def test_the_keeper_has_a_session_of_its_own_and_holds_nothing_of_the_servers(fo
     wait_until(lambda: not alive(folder) and not keeper.is_running(), LEFT + SLACK)
 
 
+def test_a_keeper_heeds_no_signal_from_its_first_moment_on(folder: Path) -> None:
+    server = (
+        "import os, signal, subprocess, sys; from cmdtool.trees.keeper import Keeper\n"
+        "keeper = Keeper(); keeper.add('5' * 32)\n"
+        "for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): os.kill(keeper.pid, number)\n"
+        "environment = {'CMDTOOL_RUN_ID': '5' * 32}\n"
+        "subprocess.Popen(sys.argv[1:], env=environment, start_new_session=True).wait()"
+    )
+    command = [sys.executable, "-S", "-c", NOTE + "note(); time.sleep(300)", str(folder / "pids")]
+    with subprocess.Popen([sys.executable, "-c", server, *command]) as process:
+        wait_until(lambda: bool(pids_in(folder / "pids")))
+        assert alive(folder)
+        process.kill()
+    wait_until(lambda: not alive(folder), LEFT + SLACK)
+
+
 def test_a_keeper_that_somebody_killed_is_replaced_at_the_next_call(folder: Path, serve: Serve) -> None:
     server = serve(WAYS["a daemon that ignores signals"] + "\ntime.sleep(300)")
     [keeper] = keepers_of(server)

@@ -19,6 +19,9 @@ from cmdtool.trees.tree import Tree
 GRACE: Final = 1.0
 """Seconds from SIGTERM to SIGKILL when the server is gone."""
 
+_ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Blocked in the keeper from its first moment: whoever ends the server with its whole family needs the keeper too."""
+
 _PATIENCE: Final = 20.0
 _ID: Final = 16
 _FREE: Final = bytes(_ID)
@@ -64,6 +67,7 @@ class Keeper:
 
     def _start(self) -> None:
         ours, self._lifeline = os.pipe()
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
             self._process = subprocess.Popen(
                 [
@@ -84,13 +88,12 @@ class Keeper:
                 start_new_session=True,
             )
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             os.close(ours)
 
 
 def main() -> None:
     """Wait for the end of the server, and end what it has left."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # whoever ends the server with its whole family needs the keeper too
     lifeline = select.poll()
     lifeline.register(sys.stdin, 0)  # the end of the pipe is told unasked
     lifeline.poll()
