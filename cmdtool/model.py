@@ -373,6 +373,11 @@ class Limits(Model):
         """Whether there is any limit."""
         return any(value is not None for _, value in self)
 
+    @property
+    def hold_a_run(self) -> bool:
+        """Whether there is a limit on what a run uses as a whole."""
+        return any(value is not None for value in (self.cpu, self.memory, self.processes))
+
 
 class Sandbox(Model):
     """What a command may reach. An entry is a path of the manifest, or a hole: an argument that is a path."""

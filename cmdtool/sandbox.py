@@ -16,6 +16,9 @@ from cmdtool.template import Template
 
 PROGRAM: Final = "bwrap"
 
+OWN_PROCESSES: Final = 2
+"""How many processes bubblewrap is: one that waits outside, and one inside that reaps (bwrap(1))."""
+
 ISOLATION: Final = (
     # The parent is the thread that starts it, PR_SET_PDEATHSIG(2const): it has to be one that lives as long.
     *("--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc"),

@@ -1,5 +1,6 @@
 """What a run may use, held by real processes: alone, together, through daemons, and inside a sandbox."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -223,6 +224,15 @@ def test_time_is_counted_once_whether_a_parent_waits_or_not() -> None:
 
 def test_time_of_children_that_no_look_saw_is_counted_with_their_parent() -> None:
     assert Meter(Limits(cpu=100)).exceeded([entry(1, 1, waited=100)]) == Exceeded("cpu", 100, 101)
+
+
+def test_what_has_ended_since_it_was_looked_at_takes_no_memory() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    seen = entry(ended.pid, 0)._replace(memory=200 * MIB)
+    assert Meter(Limits(memory=100 * MIB)).exceeded([seen]) is None
+    alive = seen._replace(pid=os.getpid())
+    assert Meter(Limits(memory=MIB)).exceeded([alive]) is not None
 
 
 # --- what users see --------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ process leads a session and a process group of its own, and all that is in them 
 """
 
 from cmdtool.process.child import Exit, Process
-from cmdtool.process.limits import Exceeded, watch
+from cmdtool.process.exceeded import Exceeded
+from cmdtool.process.limits import watch
 from cmdtool.process.sandbox import require_sandbox
 from cmdtool.process.supervisor import LAST_GRACE, Supervisor, reset_signals
 

@@ -14,6 +14,7 @@ import anyio
 
 from cmdtool.argv import Invocation
 from cmdtool.model import Stream
+from cmdtool.process.control_group import ControlGroup
 from cmdtool.pseudo_terminal import Responder
 from cmdtool.trees import machine
 from cmdtool.trees.entry import Entry, mark_of_run
@@ -41,6 +42,7 @@ class Process:
         invocation: Invocation,
         run_id: str,
         since: int,
+        group: ControlGroup | None,
     ) -> None:
         terminal = invocation.terminal
         self._popen = popen
@@ -59,6 +61,8 @@ class Process:
         """The mark of the run, which says of a process that it belongs here."""
         self.since = since
         """The time of its start, as processes' start times are told."""
+        self.group = group
+        """What holds it and all that it starts to its limits as a whole, if anything does."""
         self.tree = Tree([run_id], popen.pid, since)
         """It and all that it has started, wherever that went."""
 

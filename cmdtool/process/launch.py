@@ -5,8 +5,8 @@ only itself. `subprocess` would do both between fork and exec by `preexec_fn`, w
 threads; here it is an ordinary program that does it.
 
 Its arguments are two descriptors: a socket, and where there is one the terminal. From the socket come program, argv,
-environment and limits, and the number of an error goes back. When the program has taken over, it is closed. Every call
-waits for this, so nothing is imported that it can do without.
+environment, limits and the file by which to join a control group, and the number of an error goes back. When the
+program has taken over, it is closed. Every call waits for this, so nothing is imported that it can do without.
 """
 
 import fcntl
@@ -22,12 +22,16 @@ def main() -> None:
     """Become the command."""
     channel, *terminals = map(int, sys.argv[1:])
     with open(channel, "rb", closefd=False) as request:
-        program, argv, env, limits = marshal.load(request)
+        program, argv, env, limits, entrance = marshal.load(request)
     os.set_inheritable(channel, False)
     # Python ignores them, and the command would inherit that (signal(7)).
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
+        if entrance:
+            group = os.open(entrance, os.O_WRONLY)
+            os.write(group, b"0")
+            os.close(group)
         for terminal in terminals:
             fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
         for kind, soft, hard in limits:

@@ -1,16 +1,19 @@
-"""What a run may use: limits that the kernel holds each process to, and a watch on what all of them use together."""
+"""What a run may use: limits that the kernel holds each process to, and a watch on what all of them use together.
+
+Where a control group holds the run, the watch only tells what the kernel has refused, and what else it could not hold.
+"""
 
 import math
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 
 from cmdtool.model import Limits
 from cmdtool.process.child import Process
+from cmdtool.process.exceeded import Exceeded
 from cmdtool.trees import machine
 from cmdtool.trees.entry import Entry
 
@@ -24,15 +27,6 @@ _LAST_SECONDS: Final = 5
 """Seconds of processor time between SIGXCPU, which a process may ignore, and SIGKILL."""
 
 _LARGEST: Final = (1 << 63) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Exceeded:
-    """The limit that a run has exceeded, and what it was seen to use: seconds, bytes or processes."""
-
-    key: Literal["cpu", "memory", "processes"]
-    limit: float
-    used: float
 
 
 def rlimits(limits: Limits) -> Iterator[Rlimit]:
@@ -56,18 +50,21 @@ def rlimits(limits: Limits) -> Iterator[Rlimit]:
 
 async def watch(process: Process, limits: Limits) -> Exceeded | None:
     """Wait until a process has exited or its run uses more than it may; return the limit, None after the exit."""
-    if limits.cpu is limits.memory is limits.processes is None:
+    if not limits.hold_a_run:
         await process.exited()
         return None
     meter = Meter(limits)
+    group = process.group
     exceeded = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_cancel_after, process, tasks.cancel_scope)
         while exceeded is None:
             await anyio.sleep(SAMPLE)
             with suppress(OSError):  # no descriptor is left to look with: others will be given back
-                exceeded = meter.exceeded(process.processes())
+                exceeded = (group and group.exceeded()) or meter.exceeded(process.processes())
         tasks.cancel_scope.cancel()
+    if exceeded is None and group:
+        return group.refused()
     return exceeded
 
 
@@ -113,9 +110,19 @@ class Meter:
 def _memory(entries: Sequence[Entry], limit: int) -> int:
     """Return the bytes of resident memory, those that several processes share counted once where that matters.
 
-    It takes long to tell what is shared, so nobody asks while the plain sum is within the limit.
+    It takes long to tell what is shared, so nobody asks while the plain sum is within the limit. A part of those that
+    end meanwhile is counted again with each that goes on, so what is too much must be so twice.
     """
     total = sum(entry.memory for entry in entries)
-    if total <= limit:
-        return total
-    return sum(machine.proportional_memory(entry.pid) or entry.memory for entry in entries)
+    for _ in range(2):
+        if total > limit:
+            total = min(total, sum(map(_proportional_memory, entries)))
+    return total
+
+
+def _proportional_memory(entry: Entry) -> int:
+    proportional = machine.proportional_memory(entry.pid)
+    if proportional is None:  # it is another user's, or has ended
+        now = machine.read_entry(entry.pid)
+        return now.memory if now else 0
+    return proportional

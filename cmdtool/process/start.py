@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, TypeAlias
 
 from cmdtool.argv import Invocation
@@ -18,38 +19,58 @@ from cmdtool.errors import StartError
 from cmdtool.model import STREAMS, Stream, Terminal
 from cmdtool.process import launch
 from cmdtool.process.child import Process
+from cmdtool.process.control_group import ControlGroup
 from cmdtool.process.limits import Rlimit, rlimits
 from cmdtool.pseudo_terminal import open_terminal
+from cmdtool.sandbox import OWN_PROCESSES
 from cmdtool.trees import machine
 from cmdtool.trees.entry import RUN_ID, mark_of_run
 
 Started: TypeAlias = tuple[subprocess.Popen[bytes], dict[Stream, IO[bytes]]]
 
 
-def start_process(invocation: Invocation, run_id: str) -> Process:
+def start_process(invocation: Invocation, run_id: str, delegated: Path | None = None) -> Process:
     """Start a command in a session of its own: short environment, no inherited descriptors, default signals.
 
     It and all that it starts carry `run_id` in their environment and bear its mark. Its output goes to pipes, or to the
-    terminals of the invocation, of which one is the session's own.
+    terminals of the invocation, of which one is the session's own. With limits on the run as a whole it has a control
+    group in the one that is `delegated`, if there is one.
 
     Raises:
         StartError: the kernel refused; the message says why.
     """
     invocation = replace(invocation, env={**invocation.env, RUN_ID: run_id})
     since = machine.clock()
+    group = _control_group(invocation, delegated / run_id) if delegated else None
     try:
         with _standard_input(invocation.stdin) as stdin, machine.marking(mark_of_run(run_id)):
             if invocation.terminal:
-                popen, outputs = _start_on_terminals(invocation, stdin, invocation.terminal)
+                popen, outputs = _start_on_terminals(invocation, group, stdin, invocation.terminal)
             elif invocation.limits:
-                popen, outputs = _launch(invocation, stdin, subprocess.PIPE, subprocess.PIPE), {}
+                popen, outputs = _launch(invocation, group, stdin, subprocess.PIPE, subprocess.PIPE), {}
             else:
                 popen, outputs = _start_on_pipes(invocation, stdin), {}
     except OSError as exc:
+        if group:
+            group.remove()
         raise StartError(_why_not_started(invocation, exc)) from exc
     if popen.stdout and popen.stderr:
         outputs = {"stdout": popen.stdout, "stderr": popen.stderr}
-    return Process(popen, outputs, invocation, run_id, since)
+    return Process(popen, outputs, invocation, run_id, since, group)
+
+
+def _control_group(invocation: Invocation, path: Path) -> ControlGroup | None:
+    """Make a group for a run that has limits as a whole.
+
+    Raises:
+        StartError: the kernel refused.
+    """
+    if invocation.limits is None or not invocation.limits.hold_a_run:
+        return None
+    try:
+        return ControlGroup(path, invocation.limits, spare=OWN_PROCESSES if invocation.is_sandboxed else 0)
+    except OSError as exc:
+        raise StartError(f"`{invocation.program}` cannot be held to its `limits` by {path}: {exc.strerror}") from exc
 
 
 @contextmanager
@@ -80,7 +101,9 @@ def _start_on_pipes(invocation: Invocation, stdin: int | IO[bytes]) -> subproces
     )
 
 
-def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal: Terminal) -> Started:
+def _start_on_terminals(
+    invocation: Invocation, group: ControlGroup | None, stdin: int | IO[bytes], terminal: Terminal
+) -> Started:
     """Start a command with a pseudo-terminal for each stream, so that they stay apart; one is its controlling one."""
     with ExitStack() as on_error, ExitStack() as always:
         outputs: dict[Stream, IO[bytes]] = {}
@@ -90,13 +113,14 @@ def _start_on_terminals(invocation: Invocation, stdin: int | IO[bytes], terminal
             outputs[stream] = on_error.enter_context(open(ours, "rb", buffering=0))
             ends[stream] = always.enter_context(open(theirs, "wb", buffering=0))
         controlling = {"stdout": 1, "stderr": 2}[terminal.controlling]
-        popen = _launch(invocation, stdin, ends["stdout"], ends["stderr"], controlling)
+        popen = _launch(invocation, group, stdin, ends["stdout"], ends["stderr"], controlling)
         on_error.pop_all()
     return popen, outputs
 
 
 def _launch(
     invocation: Invocation,
+    group: ControlGroup | None,
     stdin: int | IO[bytes],
     stdout: int | IO[bytes],
     stderr: int | IO[bytes],
@@ -121,7 +145,7 @@ def _launch(
         )
         launched.close()
         try:
-            _become(popen, channel, invocation)
+            _become(popen, channel, invocation, group)
         except OSError:
             for output in filter(None, (popen.stdout, popen.stderr)):
                 output.close()
@@ -129,7 +153,9 @@ def _launch(
     return popen
 
 
-def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: Invocation) -> None:
+def _become(
+    popen: subprocess.Popen[bytes], channel: socket.socket, invocation: Invocation, group: ControlGroup | None
+) -> None:
     """Tell `launch` what to become, and wait until it has.
 
     Raises:
@@ -137,7 +163,8 @@ def _become(popen: subprocess.Popen[bytes], channel: socket.socket, invocation: 
     """
     env = {os.fsencode(name): os.fsencode(text) for name, text in invocation.env.items()}
     limits: Iterable[Rlimit] = rlimits(invocation.limits) if invocation.limits else ()
-    request = (os.fsencode(invocation.program), [*map(os.fsencode, invocation.argv)], env, [*limits])
+    entrance = group.entrance if group else None
+    request = (os.fsencode(invocation.program), [*map(os.fsencode, invocation.argv)], env, [*limits], entrance)
     number = b""
     with suppress(ConnectionError):  # it was killed already: that is then how the command has ended
         channel.sendall(marshal.dumps(request))

@@ -6,12 +6,14 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import anyio
 
 from cmdtool.argv import Invocation
 from cmdtool.process.child import Exit, Process
+from cmdtool.process.control_group import take_delegated
 from cmdtool.process.start import start_process
 from cmdtool.trees import machine
 from cmdtool.trees.entry import Entry
@@ -62,6 +64,7 @@ class Supervisor:
         self._running: set[Process] = set()
         self._ending: set[Process] = set()
         self._keeper: Keeper | None = None
+        self._delegated: Path | None = None
         self._kept = Tree([])
         self._endings: set[anyio.CancelScope] = set()
         self._longest_grace = float("inf")
@@ -75,6 +78,7 @@ class Supervisor:
         process is killed.
         """
         machine.adopt_orphans(True)
+        self._delegated = take_delegated()
         self._keeper = Keeper()
         try:
             async with anyio.create_task_group() as tasks:
@@ -99,7 +103,7 @@ class Supervisor:
         if self._keeper:
             self._keeper.add(run_id)
         try:
-            process = start_process(invocation, run_id)
+            process = start_process(invocation, run_id, self._delegated)
         except BaseException:
             if self._keeper:
                 self._keeper.remove(run_id)
@@ -165,6 +169,8 @@ class Supervisor:
     def _forget(self, process: Process) -> None:
         if self._keeper and process in self._running:
             self._keeper.remove(process.run_id)
+        if process.group:
+            process.group.remove()
         self._running.discard(process)
         self._ending.discard(process)
 

@@ -1,0 +1,142 @@
+"""Limits that the kernel holds a run to as a whole, by a real server in a control group that is delegated to it."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_keeper import wait_until
+from tests.test_limits import compiled, takes
+from tests.test_stdio import Server
+
+ROOT = Path("/sys/fs/cgroup")
+
+ENTER = ["sh", "-c", 'echo 0 > "$0"/cgroup.procs && exec "$@"']
+
+
+def controllers() -> set[str]:
+    file = ROOT / "cgroup.controllers"
+    return set(file.read_text().split()) if file.exists() else set()
+
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or not controllers() >= {"memory", "pids"},
+    reason="there is no control group of version 2 with memory and pids to delegate, or no right to",
+)
+
+
+@pytest.fixture
+def delegated() -> Iterator[Path]:
+    """A group that is marked as systemd marks it."""
+    (ROOT / "cgroup.subtree_control").write_text("+memory +pids")
+    group = ROOT / f"cmdtool-test-{secrets.token_hex(4)}"
+    group.mkdir()
+    os.setxattr(group, "user.delegate", b"1")
+    yield group
+    wait_until(lambda: "populated 0" in (group / "cgroup.events").read_text())
+    for child in groups_in(group):
+        (group / child).rmdir()
+    group.rmdir()
+
+
+class Calls:
+    """A server in the group, and the answers to its calls."""
+
+    def __init__(self, folder: Path, group: Path, tools: dict[str, Any]) -> None:
+        self.server = Server(folder, manifest=json.dumps({"tools": tools}), prefix=[*ENTER, str(group)])
+        self._number = 1
+
+    def __call__(self, tool: str) -> tuple[bool, str]:
+        self._number += 1
+        self.server.send("tools/call", {"name": tool, "arguments": {}}, self._number)
+        result = self.server.receive()["result"]
+        return result["isError"], "\n".join(block.get("text", "") for block in result["content"])
+
+
+@pytest.fixture
+def serve(tmp_path: Path, delegated: Path) -> Iterator[Any]:
+    started: list[Calls] = []
+
+    def serve(**tools: dict[str, Any]) -> Calls:
+        started.append(Calls(tmp_path, delegated, tools))
+        return started[-1]
+
+    yield serve
+    for calls in started:
+        calls.server.end()
+
+
+@pytest.mark.parametrize("sandbox", [False, True], ids=["plain", "sandboxed"])
+def test_a_fork_bomb_never_has_more_processes_than_it_may(
+    tmp_path: Path, delegated: Path, serve: Any, sandbox: bool
+) -> None:
+    bomb = compiled(tmp_path, "int main() { signal(SIGTERM, SIG_IGN); for (;;) fork(); }")
+    call = serve(bomb={"command": [bomb], "limits": {"processes": 50}, "sandbox": sandbox, "grace": "30s"})
+    before = time.monotonic()
+    is_error, text = call("bomb")
+    assert is_error
+    assert "processes limit of 50 exceeded: `limits.processes` of tool `bomb`" in text
+    assert time.monotonic() - before < 20  # its grace is 30 s
+    assert groups_in(delegated) == ["cmdtool"]
+    assert subprocess.run(["pgrep", "-f", f"^{bomb}"], check=False).returncode == 1
+
+
+def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delegated: Path, serve: Any) -> None:
+    program = compiled(tmp_path, f"int main() {{ {takes(90)} }}")
+    shell = f"{program} & {program} & wait"
+    call = serve(much={"shell": shell, "limits": {"memory": "100MiB"}}, little={"command": ["echo", "well"]})
+    is_error, text = call("much")
+    assert is_error
+    assert "memory limit of 100 MiB exceeded: `limits.memory` of tool `much`" in text
+    assert groups_in(delegated) == ["cmdtool"]
+    assert call("little") == (False, "well")
+
+
+def test_processor_time_that_no_look_could_see_is_counted(serve: Any) -> None:
+    forgotten = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # nobody learns the time of the children, wait4(2)
+        "while True:\n"
+        "    if os.fork() == 0: [None for _ in range(10**5)]; os._exit(0)\n"
+        "    try: os.wait()\n"
+        "    except ChildProcessError: pass\n"
+    )
+    command = [sys.executable, "-S", "-c", forgotten]
+    call = serve(spin={"command": command, "limits": {"cpu": "2s"}, "timeout": "12s"})
+    is_error, text = call("spin")
+    assert is_error
+    assert "processor time limit of 2s exceeded (2." in text
+
+
+def test_a_tool_without_limits_has_no_group_and_one_that_keeps_to_them_leaves_none(delegated: Path, serve: Any) -> None:
+    where = ["cat", "/proc/self/cgroup"]
+    limits = {"cpu": "1m", "memory": "1GiB", "processes": 10, "open_files": 50}
+    call = serve(free={"command": where}, held={"command": where, "limits": limits})
+    name = delegated.name
+    assert call("free") == (False, f"0::/{name}/cmdtool")
+    is_error, text = call("held")
+    assert not is_error
+    parent, _, run_id = text.rpartition("/")
+    assert (parent, len(run_id)) == (f"0::/{name}", 32)
+    assert groups_in(delegated) == ["cmdtool"]
+
+
+def test_a_group_that_others_are_in_too_is_left_alone(tmp_path: Path, delegated: Path, serve: Any) -> None:
+    with subprocess.Popen([*ENTER, str(delegated), "sleep", "300"]) as other:
+        wait_until(lambda: str(other.pid) in (delegated / "cgroup.procs").read_text().split())
+        call = serve(many={"shell": "for i in 1 2 3 4 5 6; do sleep 60 & done; wait", "limits": {"processes": 3}})
+        is_error, text = call("many")
+        other.kill()
+    assert is_error
+    assert "processes limit of 3 exceeded (7)" in text
+
+
+def groups_in(group: Path) -> list[str]:
+    return [child.name for child in group.iterdir() if child.is_dir()]
