@@ -13,8 +13,8 @@ import anyio
 from rich.console import Console
 
 from cmdtool.argv import absolute_paths
+from cmdtool.commands import asking
 from cmdtool.commands.arguments import parse_arguments
-from cmdtool.commands.asking import confirm
 from cmdtool.commands.dry_run import show_call
 from cmdtool.commands.files import find_tool, read_manifest
 from cmdtool.commands.foreground import Interrupt, PassThrough, command_tool, exit_status, run_interruptibly, say
@@ -37,7 +37,7 @@ class Options:
     as_json: bool = False
     dry_run: bool = False
     yes: bool = False
-    """Whether what a tool asks first is answered with yes."""
+    """Whether nothing is asked, and what a tool asks first is answered with yes."""
     trust: bool = False
 
 
@@ -50,8 +50,10 @@ def run_tool(paths: Sequence[Path], name: str, words: Sequence[str], options: Op
     tool = find_tool(
         read_manifest(paths, trust=options.trust).tools, name, f"a command is run by `cmdtool run -- {name}`"
     )
-    arguments = absolute_paths(tool, parse_arguments(tool, words), os.getcwd())
-    return _run(tool, arguments, options)
+    arguments = parse_arguments(tool, words)
+    if asking.is_possible() and not (options.yes or options.dry_run):
+        arguments = asking.complete(tool, arguments)
+    return _run(tool, absolute_paths(tool, arguments, os.getcwd()), options)
 
 
 def run_command(words: Sequence[str], progress: str | None, pty: bool, options: Options) -> int:
@@ -72,7 +74,7 @@ def _run(tool: Tool, arguments: Mapping[str, JSONValue], options: Options) -> in
         show_call(call, as_json=options.as_json)
         return 0
     if call.question and not options.yes:
-        confirm(tool, call.question)
+        asking.confirm(tool, call.question)
     result, interrupted = anyio.run(run_interruptibly, partial(_run_with_bar, call, options))
     if interrupted is not None:
         return interrupted
