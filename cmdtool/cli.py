@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,12 +34,16 @@ Trust = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _begin(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         typer.echo(f"cmdtool {__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand in ("check", "list", "parse", "parsers", "schema"):
+        # They only print, and end as other programs do once nobody reads. What runs commands outlives a closed pipe.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 # Each subcommand imports its code when it runs: `cmdtool run` must not pay for the MCP SDK, nor completion for either.
@@ -365,10 +370,12 @@ def main() -> None:
         typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
     except OSError as exc:
-        if exc.errno != errno.ENOSPC:
+        if exc.errno not in (errno.ENOSPC, errno.EPIPE):
             raise
         # What is still buffered would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exc.errno == errno.EPIPE:
+            sys.exit(128 + signal.SIGPIPE)
         typer.echo(f"error: cannot write the output: {os.strerror(exc.errno).lower()}", err=True)
         sys.exit(1)
 

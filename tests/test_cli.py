@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.recordings.score import FOLDER
+
 CMDTOOL = [sys.executable, "-m", "cmdtool"]
 
 MANIFEST = r"""
@@ -290,6 +292,29 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> 
     assert ran.stdout == "y\n"
     assert "Traceback" not in ran.stderr
     assert ran.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("check", -signal.SIGPIPE),
+        ("list", -signal.SIGPIPE),
+        ("parsers", -signal.SIGPIPE),
+        ("parsers rsync", -signal.SIGPIPE),
+        ("schema", -signal.SIGPIPE),
+        (f"parse {FOLDER}/scrub.pty.jsonl", -signal.SIGPIPE),
+        (f"parse --json {FOLDER}/scrub.pty.jsonl", -signal.SIGPIPE),
+        ("run --dry-run greet name=x", 128 + signal.SIGPIPE),
+        ("run --json greet name=x", 128 + signal.SIGPIPE),
+    ],
+)
+def test_what_nobody_reads_ends_quietly(folder: Path, words: str, status: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ran = subprocess.run([*CMDTOOL, *words.split()], cwd=folder, env=env, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (status, b"")
 
 
 def test_a_reader_that_takes_its_time_gets_all_of_the_output(tmp_path: Path) -> None:
