@@ -28,9 +28,12 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
         CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
     host = LocalHost(trust=trust)
-    find, read = partial(find_startable, resolve=host), partial(read_env_file, resolve=host)
-    files = read_files(paths, trust=trust)
-    checked, problems = manifest.check(files, builtin_parsers(), find, builtin_parser, read)
+    facts = manifest.Facts(
+        find_program=partial(find_startable, resolve=host),
+        find_parser=builtin_parser,
+        read_env_file=partial(read_env_file, resolve=host),
+    )
+    checked, problems = manifest.check(read_files(paths, trust=trust), builtin_parsers(), facts)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")
     if checked is None:

@@ -46,6 +46,15 @@ ReadEnvFile: TypeAlias = Callable[[Tool], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What may be asked of the machine and of the library."""
+
+    find_program: FindProgram | None = None
+    find_parser: FindParser | None = None
+    read_env_file: ReadEnvFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What all tools of a file share."""
 
@@ -63,9 +72,7 @@ class Shared:
     secrets: tuple[str, ...]
     counted: Mapping[Counted, Node]
     """Where the counted totals of the parsers and the defaults are written."""
-    find_program: FindProgram | None
-    find_parser: FindParser | None
-    read_env_file: ReadEnvFile | None
+    facts: Facts
 
 
 def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
@@ -132,10 +139,7 @@ class _Maker:
         }
         tool = Tool.model_construct(None, **keys | own)
         if self._report.errors == before and not self._node.is_damaged:
-            if self._shared.find_program:
-                self._check_programs(tool, self._shared.find_program)
-            if self._shared.read_env_file:
-                self._check_env_file(tool, self._shared.read_env_file)
+            self._check_machine(tool, self._shared.facts)
         return tool
 
     def _implicit(self) -> dict[str, Argument]:
@@ -288,9 +292,9 @@ class _Maker:
         """Warn of a program that will not tell its parser anything."""
         place = self._place("progress")
         name = self._shared.parsers.builtin_name(self._keys.progress)
-        if place is None or name is None or self._shared.find_parser is None:
+        if place is None or name is None or self._shared.facts.find_parser is None:
             return
-        parser = self._shared.find_parser(name)
+        parser = self._shared.facts.find_parser(name)
         if any(argument.allow_dash for argument in self._arguments.values()):
             return  # the option may be given by the call
         commands = tool_commands(self._keys)
@@ -300,6 +304,12 @@ class _Maker:
             program = next(name for words in commands for name in running_programs(words) if name in parser.matches)
             message = f"`{program}` says nothing without {one}"
             self._report.at(place.child("parser") or place, message, parser.hint or "", severity="warning")
+
+    def _check_machine(self, tool: Tool, facts: Facts) -> None:
+        if facts.find_program:
+            self._check_programs(tool, facts.find_program)
+        if facts.read_env_file:
+            self._check_env_file(tool, facts.read_env_file)
 
     def _check_programs(self, tool: Tool, find_program: FindProgram) -> None:
         try:
