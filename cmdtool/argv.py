@@ -442,6 +442,17 @@ def locate(tool: Tool, path: str, resolve: Resolve) -> str:
     return posixpath.join(tool.folder, path)
 
 
+def find_path(tool: Tool, path: Template, resolve: Resolve, *, is_folder: bool = False) -> None:
+    """Look for a path of the manifest that no call fills in.
+
+    Raises:
+        StartError: it is not there, or is not the folder that it should be.
+    """
+    found = locate(tool, path.fill({}), resolve)
+    if why := _why_no_folder(found, resolve) if is_folder or not resolve.exists(found) else "":
+        raise StartError(f"`{found}` {why}")
+
+
 def _folder(tool: Tool, values: Mapping[str, Value], resolve: Resolve) -> str:
     text = _fill(tool.cwd, values) if tool.cwd else None
     if tool.cwd is None or text is None:

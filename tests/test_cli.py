@@ -281,6 +281,34 @@ def test_completion_knows_tools_and_arguments(folder: Path) -> None:
     assert complete("cmdtool parse --tool gr", 3) == ["greet"]
 
 
+def test_check_warns_of_what_is_not_there_and_of_what_asks_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text("""\
+defaults: {ask: true, cwd: ~/none}
+tools:
+  a: {command: ls, cwd: none}
+  b: {command: ls, cwd: tools.yaml, sandbox: {read: [/, /none], write: none/x}}
+  c: {command: ls, cwd: /, ask: true}
+  d: {command: 'ls {x}', cwd: '{x}', ask: true, sandbox: {write: '{y}'}, arguments: {x: &p {format: path}, y: *p}}
+  e: {command: 'ls {x}', ask: true, arguments: {x: {optional: true}}}
+""")
+    checked = cmdtool("check", cwd=tmp_path, env={"HOME": "/home/me"})
+    warnings = [line for line in checked.stderr.splitlines() if line.startswith("warning: ")]
+    none = "`ask` asks for required arguments, and the tool has none"
+    assert (checked.returncode, warnings) == (
+        0,
+        [
+            "warning: tools.yaml:1:28: defaults.cwd: `/home/me/none` does not exist",
+            f"warning: tools.yaml:3:25: tools.a.cwd: `{tmp_path}/none` does not exist",
+            f"warning: tools.yaml:4:25: tools.b.cwd: `{tmp_path}/tools.yaml` is not a folder",
+            "warning: tools.yaml:4:57: tools.b.sandbox.read[1]: `/none` does not exist",
+            f"warning: tools.yaml:4:72: tools.b.sandbox.write: `{tmp_path}/none/x` does not exist",
+            f"warning: tools.yaml:5:28: tools.c.ask: {none}",
+            f"warning: tools.yaml:7:26: tools.e.ask: {none}",
+        ],
+    )
+    assert "hint: each call fails where it is not there\n" in checked.stderr
+
+
 def test_the_command_line_starts_without_the_sdk(tmp_path: Path) -> None:
     script = "import sys, cmdtool.cli, cmdtool.commands.run, cmdtool.commands.check; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import find_program, read_env_file
+from cmdtool.argv import find_path, find_program, read_env_file
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
@@ -32,6 +32,7 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
         find_program=partial(find_startable, resolve=host),
         find_parser=builtin_parser,
         read_env_file=partial(read_env_file, resolve=host),
+        find_path=partial(find_path, resolve=host),
     )
     checked, problems = manifest.check(read_files(paths, trust=trust), builtin_parsers(), facts)
     for problem in problems:
