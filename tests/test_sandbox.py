@@ -355,6 +355,11 @@ def test_the_working_directory_stays_writable_where_a_folder_around_it_is() -> N
     assert ("--ro-bind", "/srv/work", "/srv/work") not in mounts({"read": [], "write": ["/srv"]}, host("/srv"))
 
 
+@pytest.mark.parametrize("read", [{}, {"read": []}, {"read": ["/"]}])
+def test_where_all_is_written_the_systems_own_folders_are_too(read: dict[str, Any]) -> None:
+    assert mounts({**read, "write": ["/"]}, host("/usr", "/bin", "/etc/passwd")) == [("--bind", "/", "/")]
+
+
 def test_a_private_folder_is_seen_only_where_that_is_said() -> None:
     where = host("/tmp/mine", "/dev/dri")
     assert mounts({"read": ["/", "/tmp/mine"], "write": ["/dev/dri"]}, where) == [
