@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -312,6 +314,33 @@ tools:
 def test_the_command_line_starts_without_the_sdk(tmp_path: Path) -> None:
     script = "import sys, cmdtool.cli, cmdtool.commands.run, cmdtool.commands.check; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_ctrl_z_stops_the_command_too_and_it_goes_on_in_the_foreground(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    command = "echo $$ > pid; echo started; read line < go; echo done"
+    job = f"{sys.executable} -m cmdtool run -- sh -c '{command}'"
+    is_stopped = 'ps -o stat= -p "$(cat pid)" | grep T'
+    shell = (
+        f'set -m; {job}; echo "status $?"; until {is_stopped}; do sleep 0.01; done; echo > go & fg %1; echo "end $?"'
+    )
+    controller, terminal = pty.openpty()
+    words = ["setsid", "--ctty", "bash", "-c", shell]
+    with subprocess.Popen(words, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        screen, has_typed = b"", False
+        try:
+            while select.select([controller], [], [], 30)[0]:
+                screen += os.read(controller, 65536)
+                if b"started" in screen and not has_typed:
+                    has_typed = bool(os.write(controller, b"\x1a"))
+        except OSError:  # EIO: the other end is closed
+            pass
+        finally:
+            os.close(controller)  # which hangs up, if it has not ended
+    assert process.returncode == 0
+    assert re.search(rb"status 148\r\nT", screen), screen
+    assert re.search(rb"done.*end 0\r\n$", screen, re.DOTALL), screen
 
 
 def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> None:

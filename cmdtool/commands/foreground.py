@@ -8,6 +8,7 @@ from functools import partial
 from typing import BinaryIO, Final, TypeAlias
 
 import anyio
+from rich.console import Console
 
 from cmdtool.library import builtin_parsers
 from cmdtool.manifest import resolve_progress
@@ -48,7 +49,7 @@ async def run_interruptibly(
     """Run a call with `run`; return its result, or the exit status that interrupted it.
 
     The first SIGINT, SIGTERM or SIGHUP ends the command, a second one kills it at once. Output that nobody takes any
-    more ends it too.
+    more ends it too. SIGTSTP (Ctrl-Z) stops it and this process until that is continued.
     """
     supervisor = Supervisor()
     statuses: list[int] = []
@@ -62,21 +63,35 @@ async def run_interruptibly(
 
     async def watch(signals: AsyncIterator[signal.Signals]) -> None:
         async for number in signals:
-            if number == signal.SIGHUP and is_detached:
+            if number in ignored:
+                continue
+            if number == signal.SIGTSTP:
+                _stop(supervisor)
                 continue
             say(f"ending the command on {number.name}")
             interrupt(128 + number)
 
-    is_detached = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # by nohup(1)
+    kept = (signal.SIGHUP, signal.SIGTSTP)  # by nohup(1), or a shell without job control
+    ignored = {number for number in kept if signal.getsignal(number) is signal.SIG_IGN}
     reset_signals()
 
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, *kept) as signals:
         async with supervisor.guarding(), anyio.create_task_group() as tasks:
             tasks.start_soon(watch, signals)
             with anyio.CancelScope() as scope:
                 result = await run(supervisor, interrupt)
             tasks.cancel_scope.cancel()
     return result, statuses[0] if statuses else None
+
+
+def _stop(supervisor: Supervisor) -> None:
+    """Stop the commands, which are in sessions of their own, and this process, as a shell stops a job."""
+    supervisor.signal_all(signal.SIGSTOP)
+    Console(stderr=True).show_cursor()
+    handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)  # has no effect where nobody could continue it
+    signal.signal(signal.SIGTSTP, handler)
+    supervisor.signal_all(signal.SIGCONT)
 
 
 class PassThrough:
