@@ -310,6 +310,19 @@ def test_check_names_the_key_whose_sandbox_cannot_be_had(tmp_path: Path, forbidd
     assert f"the program `bwrap` was not found; searched: {tmp_path}\n" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_each_kind_of_sandbox_is_tried_once(tmp_path: Path, command: str) -> None:
+    (tmp_path / "bwrap").write_text(f"#!/bin/sh\necho >> {tmp_path}/tried\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    sandboxes = ("true", "true", "{network: false}", "{network: false, write: [/]}")
+    tools = "".join(f"  t{number}: {{command: ls, sandbox: {each}}}\n" for number, each in enumerate(sandboxes))
+    (tmp_path / "tools.yaml").write_text(f"tools:\n{tools}")
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = [sys.executable, "-m", "cmdtool", command, str(tmp_path / "tools.yaml")]
+    subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (tmp_path / "tried").read_text() == "\n\n"
+
+
 async def test_a_client_is_told_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = "tools: {t: {shell: echo inside, sandbox: {network: false}}}\n"
     async with serving(tmp_path, manifest) as client:

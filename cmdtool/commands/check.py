@@ -14,7 +14,7 @@ from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
-from cmdtool.run import find_startable
+from cmdtool.run import Startables
 from cmdtool.text import clean
 from cmdtool.trust import who_else_writes
 
@@ -29,7 +29,7 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
     """
     host = LocalHost(trust=trust)
     facts = manifest.Facts(
-        find_program=partial(find_startable, resolve=host),
+        find_program=Startables(host).find,
         find_parser=builtin_parser,
         read_env_file=partial(read_env_file, resolve=host),
         find_path=partial(find_path, resolve=host),
