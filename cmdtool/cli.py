@@ -153,6 +153,20 @@ class _TakesCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+class _TakesArguments(_TakesCommand):
+    """Says how an argument is written to whoever writes one like an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, [*args])
+        except typer.TyperException as exc:
+            option = getattr(exc, "option_name", "")
+            if option.startswith("--") and hasattr(exc, "possibilities"):  # there is no such option
+                written = next((word for word in args if word.startswith(f"{option}=")), f"{option}=...")
+                ctx.fail(f"there is no option `{option}`; an argument is written `{written.removeprefix('--')}`")
+            raise
+
+
 def _tools(ctx: typer.Context) -> "Mapping[str, Tool]":
     """Return the tools that can be completed; none where the manifest is wrong, for completion says nothing."""
     from cmdtool.commands.files import read_manifest
@@ -178,7 +192,7 @@ def _complete_argument(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{name}=" for name in tool.arguments if name.startswith(incomplete)] if tool else []
 
 
-@app.command(cls=_TakesCommand)
+@app.command(cls=_TakesArguments)
 def run(
     ctx: typer.Context,
     tool: Annotated[
