@@ -191,10 +191,13 @@ Command = Annotated[
 
 
 def _argument_schema(schema: dict[str, Any]) -> None:
-    """Make the schema of an argument one of JSON Schemas, and refuse keys that neither they nor cmdtool know."""
+    """Make the schema of an argument one of JSON Schemas, and refuse keys that have no meaning here."""
     del schema["additionalProperties"]
     schema["allOf"] = [{"$ref": "https://json-schema.org/draft/2020-12/schema"}]
-    schema["patternProperties"] = {"^x-|^enumNames$": True}
+    schema["patternProperties"] = {
+        "^x-|^enumNames$": True,
+        r"^\$(?!comment$)|^patternProperties$|^unevaluated": False,
+    }
     schema["unevaluatedProperties"] = False
 
 

@@ -370,7 +370,10 @@ def test_the_schema_is_valid_and_accepts_every_sound_manifest() -> None:
         assert [error.message for error in Draft202012Validator(schema).iter_errors(yaml.safe_load(text))] == []
 
 
-REFUSED = [name for name in MISTAKES if "misspelt" in name or name == "a wrong type"]
+REFUSED = [
+    *(name for name in MISTAKES if "misspelt" in name),
+    *("a wrong type", "a reference", "a keyword that would take too long"),
+]
 
 
 @pytest.mark.parametrize("name", [name for name in REFUSED if "parser" not in name])
