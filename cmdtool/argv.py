@@ -54,6 +54,9 @@ class Resolve(Protocol):
     def exists(self, path: str) -> bool:
         """Whether there is something at `path`."""
 
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder at `path`."""
+
     def read_small(self, path: str) -> bytes:
         """Return what the regular file `path` holds.
 
@@ -394,8 +397,10 @@ def _invocation(
 ) -> Invocation:
     cwd = _folder(tool, values, resolve)
     _check_paths(tool, values, cwd, resolve)
-    if not resolve.exists(cwd):
-        raise _no_folder(tool, cwd)
+    if why := _why_no_folder(cwd, resolve):
+        message = f"the working directory {_shown(cwd)} {why}"
+        names = tool.cwd.holes if tool.cwd else ()
+        raise ArgumentError(f"`{names[0]}`: {message}") if names else StartError(message)
     # A counted `shell:` needs the arguments as variables even where the tool itself is a `command:`.
     as_variables = tool.shell is not None or runs.shell is not None
     env = _environment(tool, arguments if as_variables else None, values, resolve)
@@ -437,6 +442,17 @@ def locate(tool: Tool, path: str, resolve: Resolve) -> str:
     return posixpath.join(tool.folder, path)
 
 
+def find_path(tool: Tool, path: Template, resolve: Resolve, *, is_folder: bool = False) -> None:
+    """Look for a path of the manifest that no call fills in.
+
+    Raises:
+        StartError: it is not there, or is not the folder that it should be.
+    """
+    found = locate(tool, path.fill({}), resolve)
+    if why := _why_no_folder(found, resolve) if is_folder or not resolve.exists(found) else "":
+        raise StartError(f"`{found}` {why}")
+
+
 def _folder(tool: Tool, values: Mapping[str, Value], resolve: Resolve) -> str:
     text = _fill(tool.cwd, values) if tool.cwd else None
     if tool.cwd is None or text is None:
@@ -446,10 +462,10 @@ def _folder(tool: Tool, values: Mapping[str, Value], resolve: Resolve) -> str:
     return locate(tool, text, resolve) if is_home else posixpath.join(tool.folder, text)
 
 
-def _no_folder(tool: Tool, cwd: str) -> ArgumentError | StartError:
-    message = f"the working directory {_shown(cwd)} does not exist"
-    names = tool.cwd.holes if tool.cwd else ()
-    return ArgumentError(f"`{names[0]}`: {message}") if names else StartError(message)
+def _why_no_folder(path: str, resolve: Resolve) -> str:
+    if resolve.is_folder(path):
+        return ""
+    return "is not a folder" if resolve.exists(path) else "does not exist"
 
 
 def _check_paths(tool: Tool, values: Mapping[str, Value], cwd: str, resolve: Resolve) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,12 +34,16 @@ Trust = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _begin(
+    ctx: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         typer.echo(f"cmdtool {__version__}")
         raise typer.Exit
+    if ctx.invoked_subcommand in ("check", "list", "parse", "parsers", "schema"):
+        # They only print, and end as other programs do once nobody reads. What runs commands outlives a closed pipe.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 # Each subcommand imports its code when it runs: `cmdtool run` must not pay for the MCP SDK, nor completion for either.
@@ -148,6 +153,20 @@ class _TakesCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
+class _TakesArguments(_TakesCommand):
+    """Says how an argument is written to whoever writes one like an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, [*args])
+        except typer.TyperException as exc:
+            option = getattr(exc, "option_name", "")
+            if option.startswith("--") and hasattr(exc, "possibilities"):  # there is no such option
+                written = next((word for word in args if word.startswith(f"{option}=")), f"{option}=...")
+                ctx.fail(f"there is no option `{option}`; an argument is written `{written.removeprefix('--')}`")
+            raise
+
+
 def _tools(ctx: typer.Context) -> "Mapping[str, Tool]":
     """Return the tools that can be completed; none where the manifest is wrong, for completion says nothing."""
     from cmdtool.commands.files import read_manifest
@@ -173,7 +192,7 @@ def _complete_argument(ctx: typer.Context, incomplete: str) -> list[str]:
     return [f"{name}=" for name in tool.arguments if name.startswith(incomplete)] if tool else []
 
 
-@app.command(cls=_TakesCommand)
+@app.command(cls=_TakesArguments)
 def run(
     ctx: typer.Context,
     tool: Annotated[
@@ -365,10 +384,12 @@ def main() -> None:
         typer.echo(clean(_error_text(exc)), err=True)
         sys.exit(2)
     except OSError as exc:
-        if exc.errno != errno.ENOSPC:
+        if exc.errno not in (errno.ENOSPC, errno.EPIPE):
             raise
         # What is still buffered would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exc.errno == errno.EPIPE:
+            sys.exit(128 + signal.SIGPIPE)
         typer.echo(f"error: cannot write the output: {os.strerror(exc.errno).lower()}", err=True)
         sys.exit(1)
 

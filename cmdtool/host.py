@@ -41,6 +41,10 @@ class LocalHost:
         """Whether there is something at `path`."""
         return os.path.exists(path)
 
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder at `path`."""
+        return os.path.isdir(path)
+
     def read_small(self, path: str) -> bytes:
         """Return what the regular file `path` holds.
 

@@ -191,10 +191,13 @@ Command = Annotated[
 
 
 def _argument_schema(schema: dict[str, Any]) -> None:
-    """Make the schema of an argument one of JSON Schemas, and refuse keys that neither they nor cmdtool know."""
+    """Make the schema of an argument one of JSON Schemas, and refuse keys that have no meaning here."""
     del schema["additionalProperties"]
     schema["allOf"] = [{"$ref": "https://json-schema.org/draft/2020-12/schema"}]
-    schema["patternProperties"] = {"^x-|^enumNames$": True}
+    schema["patternProperties"] = {
+        "^x-|^enumNames$": True,
+        r"^\$(?!comment$)|^patternProperties$|^unevaluated": False,
+    }
     schema["unevaluatedProperties"] = False
 
 
@@ -467,7 +470,7 @@ class TaskKeys(Model):
         Literal["never", "optional", "always"],
         Field(description="`optional` is a task for clients that know tasks, `always` is nothing else."),
     ]
-    ttl: Annotated[Duration, Field(ge=1, description="How long a result is kept.")] = 24 * 3600.0
+    ttl: Annotated[Duration, Field(ge=1.0, description="How long a result is kept.")] = 24 * 3600.0
     poll_interval: Annotated[Duration, Field(ge=0.1, description="How often clients should ask.")] = 1.0
 
 
@@ -505,7 +508,7 @@ class Defaults(Model):
     pty: Annotated[Terminal | None, BeforeValidator(_terminal), _OrBoolean()] = None
     timeout: Timeout = 6 * 3600.0
     idle_timeout: Timeout = None
-    grace: Annotated[Duration, Field(le=30)] = 5.0
+    grace: Annotated[Duration, Field(le=30.0)] = 5.0
     success: Annotated[
         tuple[Annotated[StrictInt, Field(ge=0, le=255)], ...], BeforeValidator(_one_or_more), _OrOne()
     ] = (0,)

@@ -96,11 +96,6 @@ def dump_chunk(chunk: Chunk) -> str:
     return json.dumps(line, separators=(",", ":")) + "\n"
 
 
-def dump_recording(recording: Recording) -> str:
-    """Return the whole text; parsing it gives the recording again."""
-    return dump_head(recording) + "".join(map(dump_chunk, recording.chunks))
-
-
 def _parse_head(line: str) -> Recording:
     head: dict[str, Any] = json.loads(line)
     argv, exit_code, duration = head["argv"], head.get("exit_code"), head.get("duration_s")

@@ -1,7 +1,7 @@
 """Plays output to the rules as a call would, on a clock of its own: what is read, and what a client would be sent."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -145,15 +145,6 @@ class Client:
     def _sent(self, update: Update | None) -> Iterator[Sent]:
         if update is not None:
             yield Sent(round(self._now, 4), update, self._stage)
-
-
-def play_to(client: Client, steps: Iterable[Step], end: float, *, success: bool) -> Iterator[Sent]:
-    """Iterate over what the client of a whole run would be sent."""
-    for step in steps:
-        yield from client.advance(step.t)
-        client.offer(step)
-    yield from client.advance(end)
-    yield from client.finish(success=success)
 
 
 def held(steps: Sequence[Step], spec: ProgressSpec) -> list[float]:

@@ -19,7 +19,7 @@ from cmdtool.argv import (
     find_program,
 )
 from cmdtool.detect import NOTHING_KNOWN, Known
-from cmdtool.errors import ArgumentError, StartError
+from cmdtool.errors import ArgumentError, SandboxError, StartError
 from cmdtool.library import known_programs
 from cmdtool.masking import (
     LEAST,
@@ -182,19 +182,34 @@ def _secrets(tool: Tool, hidden: Mapping[str, str], invocation: Invocation, reso
     return Secrets([*hidden.values(), *(value for values in variables for value in values.values())])
 
 
-def find_startable(tool: Tool, resolve: Resolve, runs: Counted | None = None) -> str:
-    """Return the absolute path of the program that a tool starts, or `runs`, one of its counted totals, does.
+class Startables:
+    """Finds what tools start, and tries each kind of sandbox once: whether there can be one is seen no other way."""
 
-    The tool's sandbox is tried, for whether there can be one is seen no other way.
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._tried: dict[bool, SandboxError | None] = {}
 
-    Raises:
-        SandboxError: the tool has a sandbox, which cannot be had here.
-        StartError: there is no such program.
-    """
-    program = find_program(tool, resolve, runs)
-    if tool.sandbox and runs is None:
-        require_sandbox(resolve, network=tool.sandbox.network)
-    return program
+    def find(self, tool: Tool, *, runs: Counted | None = None) -> str:
+        """Return the absolute path of the program that a tool starts, or `runs`, one of its counted totals, does.
+
+        Raises:
+            SandboxError: the tool has a sandbox, which cannot be had here.
+            StartError: there is no such program.
+        """
+        program = find_program(tool, self._resolve, runs)
+        if tool.sandbox and runs is None and (error := self._why_no_sandbox(tool.sandbox.network)):
+            raise error
+        return program
+
+    def _why_no_sandbox(self, network: bool) -> SandboxError | None:
+        if network not in self._tried:
+            try:
+                require_sandbox(self._resolve, network=network)
+            except SandboxError as exc:
+                self._tried[network] = exc
+            else:
+                self._tried[network] = None
+        return self._tried[network]
 
 
 async def run_call(

@@ -56,6 +56,9 @@ class FakeHost:
     def exists(self, path: str) -> bool:
         return posixpath.normpath(path) in (*self._paths, *self._programs)
 
+    def is_folder(self, path: str) -> bool:
+        return posixpath.normpath(path) in self._paths
+
     def read_small(self, path: str) -> bytes:
         if path not in self.files:
             raise FileNotFoundError(path)
@@ -385,6 +388,8 @@ def test_a_folder_that_does_not_exist_is_an_error_before_the_start() -> None:
     assert refusal(tool, d="none") == "`d`: the working directory `/srv/none` does not exist"
     with pytest.raises(StartError, match="the working directory `/none` does not exist"):
         build(make_tool(["tool"], cwd="/none"))
+    with pytest.raises(StartError, match="the working directory `/bin/tool` is not a folder"):
+        build(make_tool(["tool"], cwd="/bin/tool"))
 
 
 def test_standard_input_is_empty_unless_given() -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.recordings.score import FOLDER
 
 CMDTOOL = [sys.executable, "-m", "cmdtool"]
 
@@ -134,6 +138,9 @@ def test_a_dry_run_shows_exactly_what_would_run_and_runs_nothing(folder: Path) -
         (["run"], "name a tool"),
         (["run", "--"], "there is no command"),
         (["run", "greet", "--", "ls"], "needs neither"),
+        (["run", "greet", "--times=2"], "there is no option `--times`; an argument is written `times=2`"),
+        (["run", "greet", "--times", "2"], "there is no option `--times`; an argument is written `times=...`"),
+        (["run", "--json=1", "greet"], "does not take a value"),
         (["run", "--pty", "greet", "name=x"], "`--pty` is for a command after `--`"),
     ],
 )
@@ -279,9 +286,64 @@ def test_completion_knows_tools_and_arguments(folder: Path) -> None:
     assert complete("cmdtool parse --tool gr", 3) == ["greet"]
 
 
+def test_check_warns_of_what_is_not_there_and_of_what_asks_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text("""\
+defaults: {ask: true, cwd: ~/none}
+tools:
+  a: {command: ls, cwd: none}
+  b: {command: ls, cwd: tools.yaml, sandbox: {read: [/, /none], write: none/x}}
+  c: {command: ls, cwd: /, ask: true}
+  d: {command: 'ls {x}', cwd: '{x}', ask: true, sandbox: {write: '{y}'}, arguments: {x: &p {format: path}, y: *p}}
+  e: {command: 'ls {x}', ask: true, arguments: {x: {optional: true}}}
+""")
+    checked = cmdtool("check", cwd=tmp_path, env={"HOME": "/home/me"})
+    warnings = [line for line in checked.stderr.splitlines() if line.startswith("warning: ")]
+    none = "`ask` asks for required arguments, and the tool has none"
+    assert (checked.returncode, warnings) == (
+        0,
+        [
+            "warning: tools.yaml:1:28: defaults.cwd: `/home/me/none` does not exist",
+            f"warning: tools.yaml:3:25: tools.a.cwd: `{tmp_path}/none` does not exist",
+            f"warning: tools.yaml:4:25: tools.b.cwd: `{tmp_path}/tools.yaml` is not a folder",
+            "warning: tools.yaml:4:57: tools.b.sandbox.read[1]: `/none` does not exist",
+            f"warning: tools.yaml:4:72: tools.b.sandbox.write: `{tmp_path}/none/x` does not exist",
+            f"warning: tools.yaml:5:28: tools.c.ask: {none}",
+            f"warning: tools.yaml:7:26: tools.e.ask: {none}",
+        ],
+    )
+    assert "hint: each call fails where it is not there\n" in checked.stderr
+
+
 def test_the_command_line_starts_without_the_sdk(tmp_path: Path) -> None:
     script = "import sys, cmdtool.cli, cmdtool.commands.run, cmdtool.commands.check; sys.exit('mcp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_ctrl_z_stops_the_command_too_and_it_goes_on_in_the_foreground(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go")
+    command = "echo $$ > pid; echo started; read line < go; echo done"
+    job = f"{sys.executable} -m cmdtool run -- sh -c '{command}'"
+    is_stopped = 'ps -o stat= -p "$(cat pid)" | grep T'
+    shell = (
+        f'set -m; {job}; echo "status $?"; until {is_stopped}; do sleep 0.01; done; echo > go & fg %1; echo "end $?"'
+    )
+    controller, terminal = pty.openpty()
+    words = ["setsid", "--ctty", "bash", "-c", shell]
+    with subprocess.Popen(words, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+        os.close(terminal)
+        screen, has_typed = b"", False
+        try:
+            while select.select([controller], [], [], 30)[0]:
+                screen += os.read(controller, 65536)
+                if b"started" in screen and not has_typed:
+                    has_typed = bool(os.write(controller, b"\x1a"))
+        except OSError:  # EIO: the other end is closed
+            pass
+        finally:
+            os.close(controller)  # which hangs up, if it has not ended
+    assert process.returncode == 0
+    assert re.search(rb"status 148\r\nT", screen), screen
+    assert re.search(rb"done.*end 0\r\n$", screen, re.DOTALL), screen
 
 
 def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> None:
@@ -290,6 +352,29 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> 
     assert ran.stdout == "y\n"
     assert "Traceback" not in ran.stderr
     assert ran.returncode == 141
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("check", -signal.SIGPIPE),
+        ("list", -signal.SIGPIPE),
+        ("parsers", -signal.SIGPIPE),
+        ("parsers rsync", -signal.SIGPIPE),
+        ("schema", -signal.SIGPIPE),
+        (f"parse {FOLDER}/scrub.pty.jsonl", -signal.SIGPIPE),
+        (f"parse --json {FOLDER}/scrub.pty.jsonl", -signal.SIGPIPE),
+        ("run --dry-run greet name=x", 128 + signal.SIGPIPE),
+        ("run --json greet name=x", 128 + signal.SIGPIPE),
+    ],
+)
+def test_what_nobody_reads_ends_quietly(folder: Path, words: str, status: int) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    ran = subprocess.run([*CMDTOOL, *words.split()], cwd=folder, env=env, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (status, b"")
 
 
 def test_a_reader_that_takes_its_time_gets_all_of_the_output(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pty
 import select
 import signal
 import subprocess
-import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from mcp_types import (
 from cmdtool.model import Argument
 from cmdtool.schema import form_property
 from tests.serving import ERAS, Era, Seen, serving, text_of
+from tests.test_cli import CMDTOOL
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -412,22 +413,41 @@ def test_an_older_form_has_neither_lists_nor_defaults_and_titles_in_a_list_of_th
 
 def run(folder: Path, *options: str, answer: str | signal.Signals | None = None) -> tuple[int, str]:
     """Run the tool; the question gets `answer` at a terminal, without one there is none. Return status and words."""
+    words = ["wipe", "name=a", *options]
+    if answer is not None:
+        return run_at_a_terminal(folder, WIPE, words, {"[y/N] ": answer})
     (folder / "tools.yaml").write_text(WIPE)
-    words = [sys.executable, "-m", "cmdtool", "run", "wipe", "name=a", *options]
-    if answer is None:
-        ran = subprocess.run(words, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30)
-        return ran.returncode, ran.stderr
+    ran = subprocess.run(
+        [*CMDTOOL, "run", *words], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30
+    )
+    return ran.returncode, ran.stderr
+
+
+def run_at_a_terminal(
+    folder: Path, manifest: str, words: Sequence[str], answers: Mapping[str, str | signal.Signals]
+) -> tuple[int, str]:
+    """Run a tool at a terminal, where each question that ends with a key of `answers` is answered once."""
+    (folder / "tools.yaml").write_text(manifest)
+    left = dict(answers)
     terminal, other = pty.openpty()
-    with subprocess.Popen(words, cwd=folder, stdin=other, stdout=subprocess.PIPE, stderr=other) as process:
+    command = [*CMDTOOL, "run", *words]
+    with subprocess.Popen(
+        command, cwd=folder, stdin=other, stdout=subprocess.PIPE, stderr=other, start_new_session=True
+    ) as process:
         os.close(other)
         said = b""
         try:
             while block := _read(terminal):
                 said += block
-                if answer and said.endswith(b"[y/N] "):
-                    process.send_signal(answer) if isinstance(answer, int) else os.write(terminal, answer.encode())
-                    answer = ""
+                for question in [question for question in left if said.endswith(question.encode())]:
+                    answer = left.pop(question)
+                    if isinstance(answer, str):
+                        os.write(terminal, answer.encode())
+                    else:
+                        process.send_signal(answer)
             status = process.wait(30)
+            assert process.stdout is not None
+            said += process.stdout.read()
         finally:
             process.kill()
     os.close(terminal)
@@ -469,3 +489,69 @@ def test_without_a_terminal_only_an_option_says_yes(tmp_path: Path) -> None:
 def test_a_dry_run_asks_nothing(tmp_path: Path) -> None:
     assert run(tmp_path, "--dry-run") == (0, "")
     assert not (tmp_path / "a").exists()
+
+
+def test_the_terminal_asks_for_missing_arguments_until_they_fit(tmp_path: Path) -> None:
+    answers = {
+        "name: string · What it is called > ": "@ab\n",
+        '"@ab" does not match the pattern `^[a-z]+$`\r\nname: string · What it is called > ': "ab\n",
+        "\r\ncount: integer > ": "two\n",
+        "found `two`\r\ncount: integer > ": "3\n",
+        "3 is not a multiple of 2\r\ncount: integer > ": "4\n",
+        "\r\nkind: fast|small > ": "small\n",
+    }
+    assert run_at_a_terminal(tmp_path, FORM, ["make", "extra=x"], answers)[1].endswith("ab 4 small x\n")
+
+
+def test_the_terminal_takes_the_items_of_a_list_and_leaves_out_what_may_be(tmp_path: Path) -> None:
+    answers = {
+        "size: string > ": "s\n",
+        "toppings?: array · an empty line ends it > ": "ham\nolives\n\n",
+        "extras?: array · an empty line ends it > ": "\n",
+        "count?: integer = 1 > ": "\n",
+        "Order 1? [y/N] ": "y\n",
+    }
+    assert run_at_a_terminal(tmp_path, CHOICES, ["order"], answers)[1].endswith("s ham olives 1\n")
+
+
+SECRET = """
+tools:
+  login:
+    ask: true
+    arguments: {token: {type: string, secret: true}}
+    env: {TOKEN: '{token}'}
+    command: [sh, -c, 'echo ${#TOKEN}']
+"""
+
+
+def test_a_secret_is_asked_for_without_showing_it(tmp_path: Path) -> None:
+    _, said = run_at_a_terminal(tmp_path, SECRET, ["login"], {"token: string (secret) > ": "@hunter22\n"})
+    assert said.endswith("9\n")
+    assert "hunter22" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "answers", "message"),
+    [
+        (["make"], {"called > ": "\x04"}, "not answered: nothing was started"),
+        (["make", "--yes"], {}, "`name`: required argument missing"),
+        (["make", "kind=slow"], {}, '`kind`: "slow" is none of'),
+    ],
+)
+def test_what_is_not_asked_or_not_answered_is_an_error(
+    tmp_path: Path, words: list[str], answers: dict[str, str], message: str
+) -> None:
+    status, said = run_at_a_terminal(tmp_path, FORM, words, answers)
+    assert (status, message in said) == (2, True), said
+
+
+def test_a_tool_that_does_not_say_so_asks_for_nothing(tmp_path: Path) -> None:
+    status, said = run_at_a_terminal(tmp_path, WIPE, ["wipe"], {})
+    assert (status, "`name`: required argument missing" in said) == (2, True), said
+
+
+def test_without_a_terminal_missing_arguments_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text(FORM)
+    ran = subprocess.run([*CMDTOOL, "run", "make"], cwd=tmp_path, capture_output=True, text=True, input="ab\n")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "`name`: required argument missing" in ran.stderr

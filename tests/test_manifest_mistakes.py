@@ -392,7 +392,7 @@ MISTAKES = {
         tool("command: ls\nlimits: «2GiB"),
         "tools.a.limits",
         "expected a mapping",
-        "",
+        "write, for example, `limits: {memory: 2GB}`",
     ),
     "a sandbox that something should outlive": (
         tool("command: ls\nkeep_background: true\n«sandbox: true"),
@@ -489,6 +489,24 @@ MISTAKES = {
     "an empty command": (tool("command: «[]"), "tools.a.command", "at least one", ""),
     "a command that is null": (tool("command: «~"), "tools.a.command", "nothing to run", "write a program"),
     "no tools": ("«version: 1\n", "", "`tools` is missing", "write `tools:`"),
+    "tools that are a list": (
+        "tools:\n  «- name: a\n    command: ls\n",
+        "tools",
+        "expected a mapping, found a list",
+        "write, for example, `tools: {copy: {command:",
+    ),
+    "a grace that is too long": (
+        tool("command: ls\ngrace: «90s"),
+        "tools.a.grace",
+        "expected at most 30 s, found `90s`",
+        "write `30s` or less",
+    ),
+    "a mapping in braces where text is meant": (
+        tool("command: ls\noutput: {files: «{a: b}}"),
+        "tools.a.output.files",
+        "expected text, found a mapping",
+        "'{a: b}'",
+    ),
     "tools that are null": ("tools: «~\n", "tools", "expected a mapping, found `~`", ""),
     "a wrong duration": (tool("command: ls\ntimeout: «soon"), "tools.a.timeout", "expected a duration", "`90s`"),
     # --- what the result holds, and what is asked first ---
@@ -577,7 +595,7 @@ MISTAKES = {
         "expected `both`, `stdout` or `stderr`, found `out`",
         "",
     ),
-    "a number out of bounds": (tool("command: ls\ngrace: «60"), "tools.a.grace", "at most 30, found the number", ""),
+    "a number out of bounds": (tool("command: ls\ngrace: «60"), "tools.a.grace", "at most 30 s, found the number", ""),
     "a boolean in quotes": (
         tool("command: ls\nannotations: {read_only: «'yes'}"),
         "tools.a.annotations.read_only",

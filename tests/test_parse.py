@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from cmdtool.recording import Chunk, Recording, dump_recording
+from cmdtool.recording import Chunk, Recording
 from tests.recordings.score import FOLDER
 from tests.test_cli import CMDTOOL, cmdtool
+from tests.test_recording import dump_recording
 
 RSYNC = str(FOLDER / "rsync-progress2.pipe.jsonl")
 TABLES = r"migrated (\d+) of (\d+) tables"

@@ -3,7 +3,7 @@
 import pytest
 
 from cmdtool.errors import CmdtoolError
-from cmdtool.recording import Chunk, Recording, dump_chunk, dump_head, dump_recording, is_recording, parse_recording
+from cmdtool.recording import Chunk, Recording, dump_chunk, dump_head, is_recording, parse_recording
 from tests.recordings.score import FOLDER
 
 RUN = Recording(
@@ -17,6 +17,11 @@ RUN = Recording(
     chunks=(Chunk(0.25, "stdout", b"1 of 2\n"), Chunk(0.25, "stderr", b"\xff\x00\r")),
 )
 HEAD = '{"program": "x", "argv": ["x"], "mode": "pipe"}\n'
+
+
+def dump_recording(recording: Recording) -> str:
+    """Return the whole text; parsing it gives the recording again."""
+    return dump_head(recording) + "".join(map(dump_chunk, recording.chunks))
 
 
 def test_a_recording_is_the_same_after_it_was_written_and_read() -> None:

@@ -17,10 +17,11 @@ from cmdtool.model import STREAMS, Progress, ProgressSpec, Stream
 from cmdtool.readings import Reader, Reading
 from cmdtool.recording import Recording
 from cmdtool.records import RecordSplitter
-from cmdtool.replay import Client, Player, play_to, replay
+from cmdtool.replay import Client, Player, replay
 from cmdtool.suggest import write_progress
 from tests.recordings.readers import READERS, load, parser_name
 from tests.recordings.score import FOLDER, Score, load_truths, score, too_high
+from tests.test_replay import play_to
 
 MISSES: Final = {
     "named": {

@@ -1,5 +1,6 @@
 """Output played to the rules on its own clock."""
 
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from cmdtool.model import Progress
 from cmdtool.recording import Chunk, Recording
-from cmdtool.replay import Client, Player, Sent, Step, held, pieces, play_to, replay
+from cmdtool.replay import Client, Player, Sent, Step, held, pieces, replay
 
 
 def spec(*rules: Any, **others: Any) -> Progress:
@@ -27,6 +28,15 @@ def steps(rules: Progress, *chunks: tuple[float, bytes]) -> list[Step]:
 
 def values(found: list[Step]) -> list[tuple[float, float | None]]:
     return [(step.t, reading.value) for step in found for reading in step.readings]
+
+
+def play_to(client: Client, steps: Iterable[Step], end: float, *, success: bool) -> Iterator[Sent]:
+    """Iterate over what the client of a whole run would be sent."""
+    for step in steps:
+        yield from client.advance(step.t)
+        client.offer(step)
+    yield from client.advance(end)
+    yield from client.finish(success=success)
 
 
 def sent(rules: Progress, end: float, *chunks: tuple[float, bytes], success: bool = True) -> list[Sent]:

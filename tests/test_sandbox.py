@@ -310,6 +310,19 @@ def test_check_names_the_key_whose_sandbox_cannot_be_had(tmp_path: Path, forbidd
     assert f"the program `bwrap` was not found; searched: {tmp_path}\n" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_each_kind_of_sandbox_is_tried_once(tmp_path: Path, command: str) -> None:
+    (tmp_path / "bwrap").write_text(f"#!/bin/sh\necho >> {tmp_path}/tried\nexit 1\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    sandboxes = ("true", "true", "{network: false}", "{network: false, write: [/]}")
+    tools = "".join(f"  t{number}: {{command: ls, sandbox: {each}}}\n" for number, each in enumerate(sandboxes))
+    (tmp_path / "tools.yaml").write_text(f"tools:\n{tools}")
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = [sys.executable, "-m", "cmdtool", command, str(tmp_path / "tools.yaml")]
+    subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (tmp_path / "tried").read_text() == "\n\n"
+
+
 async def test_a_client_is_told_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = "tools: {t: {shell: echo inside, sandbox: {network: false}}}\n"
     async with serving(tmp_path, manifest) as client:
@@ -353,6 +366,11 @@ def test_a_folder_comes_before_what_lies_in_it_and_the_inner_one_decides() -> No
 
 def test_the_working_directory_stays_writable_where_a_folder_around_it_is() -> None:
     assert ("--ro-bind", "/srv/work", "/srv/work") not in mounts({"read": [], "write": ["/srv"]}, host("/srv"))
+
+
+@pytest.mark.parametrize("read", [{}, {"read": []}, {"read": ["/"]}])
+def test_where_all_is_written_the_systems_own_folders_are_too(read: dict[str, Any]) -> None:
+    assert mounts({**read, "write": ["/"]}, host("/usr", "/bin", "/etc/passwd")) == [("--bind", "/", "/")]
 
 
 def test_a_private_folder_is_seen_only_where_that_is_said() -> None:

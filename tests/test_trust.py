@@ -132,3 +132,8 @@ def test_check_warns_of_a_program_that_others_can_change(file: Path) -> None:
     checked = cmdtool("check", cwd=file.parent)
     assert checked.returncode == 0
     assert "mine.sh: everybody can write it" in checked.stderr
+
+
+def test_a_device_is_no_manifest_and_nothing_is_to_be_mended_about_it(tmp_path: Path) -> None:
+    ran = cmdtool("check", "/dev/null", cwd=tmp_path)
+    assert (ran.returncode, ran.stderr) == (2, "error: /dev/null: it is a device, not a file\n")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from cmdtool import manifest
-from cmdtool.argv import find_program, read_env_file
+from cmdtool.argv import find_path, find_program, read_env_file
 from cmdtool.commands.files import read_files
 from cmdtool.commands.list import show_progress
 from cmdtool.host import LocalHost
 from cmdtool.library import builtin_parser, builtin_parsers
 from cmdtool.model import Choice, Element, Group, Tool
-from cmdtool.run import find_startable
+from cmdtool.run import Startables
 from cmdtool.text import clean
 from cmdtool.trust import who_else_writes
 
@@ -28,9 +28,13 @@ def check(paths: Sequence[Path], *, trust: bool = False) -> int:
         CmdtoolError: a file cannot be read, or, without `trust`, others could have written it.
     """
     host = LocalHost(trust=trust)
-    find, read = partial(find_startable, resolve=host), partial(read_env_file, resolve=host)
-    files = read_files(paths, trust=trust)
-    checked, problems = manifest.check(files, builtin_parsers(), find, builtin_parser, read)
+    facts = manifest.Facts(
+        find_program=Startables(host).find,
+        find_parser=builtin_parser,
+        read_env_file=partial(read_env_file, resolve=host),
+        find_path=partial(find_path, resolve=host),
+    )
+    checked, problems = manifest.check(read_files(paths, trust=trust), builtin_parsers(), facts)
     for problem in problems:
         sys.stderr.write(f"{problem}\n\n")
     if checked is None:

@@ -1,6 +1,7 @@
 """Manifest files -> a `Manifest`, for all subcommands."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,7 +57,10 @@ def _read(path: Path, *, trust: bool) -> str:
     try:
         with path.open("rb") as file:
             if not trust:
-                check_trust(path, os.fstat(file.fileno()))
+                status = os.fstat(file.fileno())
+                if stat.S_ISCHR(status.st_mode):  # everybody may write to most of them, and has to
+                    raise CmdtoolError(f"{path}: it is a device, not a file")
+                check_trust(path, status)
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise CmdtoolError(f"{path}: larger than a manifest may be ({MAX_BYTES:,} bytes)")

@@ -18,13 +18,14 @@ def list_tools(paths: Sequence[Path], *, trust: bool = False) -> int:
     """Print the table on standard output."""
     table = Table("tool", "arguments", "progress", "description", box=None, header_style="bold", pad_edge=False)
     for tool in read_manifest(paths, trust=trust).tools.values():
-        arguments = "\n".join(_show_argument(name, argument) for name, argument in tool.arguments.items())
+        arguments = "\n".join(show_argument(name, argument) for name, argument in tool.arguments.items())
         table.add_row(tool.name, arguments, show_progress(tool), clean(tool.description or tool.title or ""))
     Console().print(table, markup=False)
     return 0
 
 
-def _show_argument(name: str, argument: Argument) -> str:
+def show_argument(name: str, argument: Argument) -> str:
+    """Return an argument's name, type and default, and whether it may be left out."""
     schema = argument.property_schema
     kind = "|".join(map(str, schema["enum"])) if "enum" in schema else schema.get("type", "any")
     default = f" = {json.dumps(schema['default'], ensure_ascii=False)}" if "default" in schema else ""

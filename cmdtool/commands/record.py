@@ -12,7 +12,15 @@ from typing import BinaryIO, Final
 
 import anyio
 
-from cmdtool.commands.run import NOT_STARTED, Interrupt, PassThrough, command_tool, exit_status, run_interruptibly, say
+from cmdtool.commands.foreground import (
+    NOT_STARTED,
+    Interrupt,
+    PassThrough,
+    command_tool,
+    exit_status,
+    run_interruptibly,
+    say,
+)
 from cmdtool.errors import CmdtoolError, StartError
 from cmdtool.host import LocalHost
 from cmdtool.model import NONE, Stream

@@ -17,7 +17,7 @@ from cmdtool.host import LocalHost
 from cmdtool.masking import LEAST, Secrets, is_too_short
 from cmdtool.model import Manifest
 from cmdtool.process import Supervisor, reset_signals
-from cmdtool.run import find_startable, named_secrets
+from cmdtool.run import Startables, named_secrets
 from cmdtool.server.app import App
 from cmdtool.server.calls import Calls
 from cmdtool.server.catalogue import Catalogue
@@ -64,9 +64,10 @@ def serve(
     def read() -> Manifest:
         manifest = read_manifest(paths, trust=trust)
         log.conceal(_secrets(manifest, host))
+        startables = Startables(host)
         for tool in manifest.tools.values():
             try:
-                find_startable(tool, host)
+                startables.find(tool)
                 read_env_file(tool, host)
             except StartError as exc:
                 logger.warning("%s: %s", tool.name, exc)

@@ -7,5 +7,6 @@ One arrow after the other: `reader` (YAML text -> nodes with places), `validatio
 from cmdtool.manifest.editor_schema import manifest_schema
 from cmdtool.manifest.loader import check, load, load_keys, load_parser, resolve_progress
 from cmdtool.manifest.nodes import Source
+from cmdtool.manifest.tools import Facts
 
-__all__ = ["Source", "check", "load", "load_keys", "load_parser", "manifest_schema", "resolve_progress"]
+__all__ = ["Facts", "Source", "check", "load", "load_keys", "load_parser", "manifest_schema", "resolve_progress"]

@@ -14,9 +14,7 @@ from cmdtool.manifest.parsers import Parsers
 from cmdtool.manifest.reader import read_yaml
 from cmdtool.manifest.rules import check_progress
 from cmdtool.manifest.tools import (
-    FindParser,
-    FindProgram,
-    ReadEnvFile,
+    Facts,
     Shared,
     declared_arguments,
     has_lost_arguments,
@@ -40,6 +38,7 @@ from cmdtool.model import (
 from cmdtool.patterns import compile_pattern
 
 _CONCURRENCY: Final = 8
+_NOTHING_ASKED: Final = Facts()
 _VARIABLES: Final = re.compile(r"[A-Za-z0-9_*?\[\]!-]+")
 """A variable's name, or a glob."""
 
@@ -63,19 +62,15 @@ def load(sources: Sequence[Source], parsers: Mapping[str, ProgressSpec]) -> Mani
 def check(
     sources: Sequence[Source],
     parsers: Mapping[str, ProgressSpec],
-    find_program: FindProgram | None = None,
-    find_parser: FindParser | None = None,
-    read_env_file: ReadEnvFile | None = None,
+    facts: Facts = _NOTHING_ASKED,
 ) -> tuple[Manifest | None, list[Problem]]:
     """Return the manifest, None if it has mistakes, and all problems, warnings too.
 
     Args:
         sources, parsers: as for `load`.
-        find_program: says which programs are missing; that is then a problem as well.
-        find_parser: says what the programs of built-in parsers need; a command line without it is then a problem.
-        read_env_file: reads a tool's `env_file`; one that cannot be used is then a problem as well.
+        facts: what of the machine may be asked; what is missing there is then a problem as well.
     """
-    loaded = [_File(source, parsers, find_program, find_parser, read_env_file) for source in sources]
+    loaded = [_File(source, parsers, facts) for source in sources]
     _check_across(loaded)
     problems = [problem for file in loaded for problem in file.report.problems]
     if any(problem.severity == "error" for problem in problems):
@@ -140,9 +135,7 @@ class _File:
         self,
         source: Source,
         builtin: Mapping[str, ProgressSpec],
-        find_program: FindProgram | None,
-        find_parser: FindParser | None,
-        read_env_file: ReadEnvFile | None,
+        facts: Facts,
     ) -> None:
         self.report = Report(source.name, source.text)
         self.keys = ManifestFile()
@@ -153,16 +146,14 @@ class _File:
         if "tools" not in self.root.entries and not _is_misspelt(self.root, "tools"):
             self.report.at(self.root, "`tools` is missing", "write `tools:` and below it your first tool")
         self.keys, self.root = validate(ManifestFile, self.root, self.report)
-        self._make_tools(self.root, source, builtin, find_program, find_parser, read_env_file)
+        self._make_tools(self.root, source, builtin, facts)
 
     def _make_tools(
         self,
         root: Node,
         source: Source,
         builtin: Mapping[str, ProgressSpec],
-        find_program: FindProgram | None,
-        find_parser: FindParser | None,
-        read_env_file: ReadEnvFile | None,
+        facts: Facts,
     ) -> None:
         self._check_path(root)
         self._check_secrets(root)
@@ -183,9 +174,7 @@ class _File:
             inherit_env=self.keys.inherit_env,
             secrets=self.keys.secrets,
             counted=anywhere.counted,
-            find_program=find_program,
-            find_parser=find_parser,
-            read_env_file=read_env_file,
+            facts=facts,
         )
         self.tools = {name: make_tool(name, node, self.keys.tools[name], shared) for name, node in nodes.items()}
 

@@ -1,7 +1,7 @@
 """One tool as written -> a `Tool` that is complete, or what is wrong with it beyond the shape of its keys."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -25,6 +25,8 @@ _RESERVED: Final = re.compile(
 _HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "output", "confirm", "sandbox")
 """The keys that can name an argument."""
 
+_NEEDED: Final = "each call fails where it is not there"
+_UNSEEN: Final = "what is not there when a call begins is not seen in it later"
 
 FindParser: TypeAlias = Callable[[str], ParserFile]
 """Returns all that is known of a built-in parser."""
@@ -45,6 +47,27 @@ ReadEnvFile: TypeAlias = Callable[[Tool], object]
 """Reads a tool's `env_file`; raises `StartError` if it cannot be used."""
 
 
+class FindPath(Protocol):
+    """Looks for a path of the manifest that holds no hole."""
+
+    def __call__(self, tool: Tool, path: Template, *, is_folder: bool = False) -> None:
+        """Look for it.
+
+        Raises:
+            StartError: it is not there, or is not the folder that it should be.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What may be asked of the machine and of the library."""
+
+    find_program: FindProgram | None = None
+    find_parser: FindParser | None = None
+    read_env_file: ReadEnvFile | None = None
+    find_path: FindPath | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What all tools of a file share."""
@@ -63,9 +86,7 @@ class Shared:
     secrets: tuple[str, ...]
     counted: Mapping[Counted, Node]
     """Where the counted totals of the parsers and the defaults are written."""
-    find_program: FindProgram | None
-    find_parser: FindParser | None
-    read_env_file: ReadEnvFile | None
+    facts: Facts
 
 
 def make_tool(name: str, node: Node, keys: ToolKeys, shared: Shared) -> Tool:
@@ -132,10 +153,7 @@ class _Maker:
         }
         tool = Tool.model_construct(None, **keys | own)
         if self._report.errors == before and not self._node.is_damaged:
-            if self._shared.find_program:
-                self._check_programs(tool, self._shared.find_program)
-            if self._shared.read_env_file:
-                self._check_env_file(tool, self._shared.read_env_file)
+            self._check_machine(tool, self._shared.facts)
         return tool
 
     def _implicit(self) -> dict[str, Argument]:
@@ -169,6 +187,11 @@ class _Maker:
                     node or self._node, f"an argument of a `shell:` cannot be named `{name}`", hint, on_key=True
                 )
         self._check_headers(place)
+        asks, is_known = self._node.child("ask"), self._holes.are_known and not self._is_damaged("arguments")
+        if asks and self._keys.ask and is_known and not any(a.is_required for a in self._arguments.values()):
+            hint = "take it out, or declare an argument without `optional` and `default`"
+            message = "`ask` asks for required arguments, and the tool has none"
+            self._report.at(asks, message, hint, on_key=True, severity="warning")
 
     def _check_headers(self, place: Node | None) -> None:
         """Names of headers are the same whatever their case."""
@@ -235,11 +258,18 @@ class _Maker:
         if self._keys.keep_background:
             hint = "take one of them out: what runs in a sandbox ends with it"
             self._report.at(place, "`sandbox` and `keep_background` exclude each other", hint, on_key=True)
+        for _, where, entry in self._sandbox_paths():
+            self._check_sandbox_path(where, entry)
+
+    def _sandbox_paths(self) -> Iterator[tuple[str, Node, Template]]:
+        """Yield the paths of the sandbox, each with its key and its place."""
+        place, sandbox = self._place("sandbox"), self._keys.sandbox
+        if place is None or sandbox is None:
+            return
         for key, entries in (("read", sandbox.read or ()), ("write", sandbox.write)):
             node = place.child(key)
             places = (node.items or (node,)) if node else ()
-            for where, entry in zip(places, entries, strict=False):
-                self._check_sandbox_path(where, entry)
+            yield from ((key, where, entry) for where, entry in zip(places, entries, strict=False))
 
     def _check_sandbox_path(self, place: Node, entry: Template) -> None:
         """A value in the middle of a path could lead out of its folder, so an argument is the whole of it."""
@@ -288,9 +318,9 @@ class _Maker:
         """Warn of a program that will not tell its parser anything."""
         place = self._place("progress")
         name = self._shared.parsers.builtin_name(self._keys.progress)
-        if place is None or name is None or self._shared.find_parser is None:
+        if place is None or name is None or self._shared.facts.find_parser is None:
             return
-        parser = self._shared.find_parser(name)
+        parser = self._shared.facts.find_parser(name)
         if any(argument.allow_dash for argument in self._arguments.values()):
             return  # the option may be given by the call
         commands = tool_commands(self._keys)
@@ -300,6 +330,14 @@ class _Maker:
             program = next(name for words in commands for name in running_programs(words) if name in parser.matches)
             message = f"`{program}` says nothing without {one}"
             self._report.at(place.child("parser") or place, message, parser.hint or "", severity="warning")
+
+    def _check_machine(self, tool: Tool, facts: Facts) -> None:
+        if facts.find_program:
+            self._check_programs(tool, facts.find_program)
+        if facts.read_env_file:
+            self._check_env_file(tool, facts.read_env_file)
+        if facts.find_path:
+            self._check_folders(tool, facts.find_path)
 
     def _check_programs(self, tool: Tool, find_program: FindProgram) -> None:
         try:
@@ -315,6 +353,15 @@ class _Maker:
                 message, hint = _message_and_hint(exc)
                 place = places.get(counted, self._node)
                 self._report.at(place, f"there will be no total: {message}", hint, severity="warning")
+
+    def _check_folders(self, tool: Tool, find_path: FindPath) -> None:
+        """Warn of what is not there: it may well be where the manifest is served."""
+        for key, place, path in (("cwd", self._place("cwd"), tool.cwd), *self._sandbox_paths()):
+            if place and path and not path.holes:
+                try:
+                    find_path(tool, path, is_folder=key == "cwd")
+                except StartError as exc:
+                    self._report.at(place, str(exc), _UNSEEN if key == "read" else _NEEDED, severity="warning")
 
     def _check_env_file(self, tool: Tool, read_env_file: ReadEnvFile) -> None:
         try:

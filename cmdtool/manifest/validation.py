@@ -39,6 +39,18 @@ _FORMS: Final = {
 }
 """What a key or its entries take besides the one form that pydantic misses."""
 
+_MAPPINGS: Final = {
+    "annotations": "{read_only: true}",
+    "arguments": "{name: {type: string}}",
+    "defaults": "{timeout: 2h}",
+    "env": "{NAME: value}",
+    "limits": "{memory: 2GB}",
+    "server": "{name: media}",
+    "stages": "{download: 70, install: 30}",
+    "tools": "{copy: {command: 'cp {source} {target}'}}",
+}
+"""What the mappings look like that people write in another form."""
+
 _NAMES: Final = {
     "tools": "a tool's name is 1 to 128 letters, digits, `_`, `-` and `.`",
     "parsers": "a parser's name is a small letter, then small letters, digits, `_` and `-`",
@@ -166,14 +178,20 @@ def _words(error: ErrorDetails, node: Node, report: Report) -> tuple[str, str]:
         case "greater_than":
             return f"expected a number above {context['gt']:g}, found {found}", ""
         case "greater_than_equal":
-            return f"expected at least {context['ge']:g}, found {found}", ""
+            return _bound("least", "more", context["ge"], found)
         case "less_than_equal":
-            return f"expected at most {context['le']:g}, found {found}", ""
+            return _bound("most", "less", context["le"], found)
         case "string_too_long":
             return f"expected at most {context['max_length']} characters, found {len(str(node.value))}", ""
         case "string_pattern_mismatch":
             return f"{found} cannot stand here", _SHAPES.get(str(error["loc"][-1]), "")
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}", ""
+
+
+def _bound(at: str, or_: str, bound: float, found: str) -> tuple[str, str]:
+    is_duration = isinstance(bound, float)  # the bounds of all else are whole numbers
+    hint = f"write `{bound:g}s` or {or_}" if is_duration else ""
+    return f"expected at {at} {bound:g}{' s' if is_duration else ''}, found {found}", hint
 
 
 def _form(loc: Sequence[Step]) -> str:
@@ -189,6 +207,8 @@ def _type_hint(error: ErrorDetails, node: Node, report: Report) -> str:
         return "write `command: ...` below the tool's name"
     if kind == "model_type" and loc[-2:-1] == ("arguments",):
         return "write a JSON Schema, such as `{type: string}`"
+    if kind in ("dict_type", "model_type") and loc[-1] in _MAPPINGS:
+        return f"write, for example, `{loc[-1]}: {_MAPPINGS[str(loc[-1])]}`"
     if kind in ("bool_type", "int_type", "float_type") and isinstance(node.value, str) and node.written is None:
         return "write it without quotes"
     return ""
@@ -198,7 +218,8 @@ def _text_hint(node: Node, report: Report) -> str:
     """Return how to write what was probably meant as text."""
     if node.written:
         return f"quote it if it is meant as text: '{node.written}'"
-    last = next(reversed([*node.entries.values()]), node)
+    is_flow = report.char(node) == "{"
+    last = node if is_flow else next(reversed([*node.entries.values()]), node)
     source = report.source(replace(node, end=last.end))
     if isinstance(node.value, Mapping) and source and not is_unquoted_hole(node.data()):
         return f"quote it if it is meant as text: '{source}'"

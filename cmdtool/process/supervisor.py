@@ -157,6 +157,11 @@ class Supervisor:
         for scope in self._endings:
             scope.deadline = min(scope.deadline, anyio.current_time() + LAST_GRACE)
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to all that the commands are now."""
+        for process in self._running:
+            process.tree.send(process.tree.look(), number)
+
     def kill_all(self) -> None:
         """Kill all that is not released, within a quarter of a second; it may be called from another thread."""
         everything = Tree([])
