@@ -217,7 +217,14 @@ async def test_a_body_over_four_mebibytes_is_refused_before_it_is_read(shared: H
 
 
 @pytest.mark.parametrize(
-    ("body", "code"), [(b"{", -32700), (b"[]", -32600), (b'{"id": 1}', -32600), (b"[" * 100_000, -32700)]
+    ("body", "code"),
+    [
+        (b"{", -32700),
+        (b"[]", -32600),
+        (b'{"id": 1}', -32600),
+        (b"[" * 100_000, -32700),
+        (b'{"jsonrpc": "2.0", "method": "notifications/cancelled", "method": "notifications/progress"}', -32600),
+    ],
 )
 async def test_a_body_that_is_no_request_is_400(shared: HttpServer, body: bytes, code: int) -> None:
     async with httpx2.AsyncClient() as http:

@@ -83,9 +83,9 @@ class StdioPeer:
             for line in lines:
                 self.received.put(json.loads(line))
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message | str) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message) + "\n")
+        self.process.stdin.write((message if isinstance(message, str) else json.dumps(message)) + "\n")
         self.process.stdin.flush()
 
     async def receive(self) -> Message:
@@ -244,6 +244,28 @@ async def test_a_request_says_its_revision_and_what_the_client_can_do(peer: Peer
     del whole["params"]["_meta"]
     assert (await error_of(peer, whole))["code"] == -32602
     assert not isinstance(peer, HttpPeer) or peer.status == 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "[]",
+        "{}",
+        '{"jsonrpc": "2.0", "id": true, "method": "ping"}',
+        '{"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {}, "params": {}}',
+        '{"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {"a": NaN}}',
+        '{"jsonrpc": "2.0", "id": 7, "method": "tools/list", "params": {"a": ' + "[" * 100 + "]" * 100 + "}}",
+    ],
+)
+async def test_what_is_no_request_is_answered_alike(stdio: StdioPeer, http: HttpPeer, text: str) -> None:
+    stdio.send(text)
+    expected = await stdio.receive()
+    for version in (MODERN, "2025-11-25"):
+        headers = headers_for("tools/list", {}, {"MCP-Protocol-Version": version, "Content-Type": "application/json"})
+        async with httpx2.AsyncClient() as client:
+            answer = await client.post(http.server.url, content=text, headers=headers)
+        assert (answer.status_code, answer.json()) == (400, expected)
 
 
 async def test_a_client_need_not_say_its_name(peer: Peer) -> None:
