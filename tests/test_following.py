@@ -4,14 +4,22 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import anyio.abc
 import pytest
 from mcp import Client
+from mcp.server.subscriptions import InMemorySubscriptionBus
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
+from mcp_types import SubscribeRequestParams
 
+from cmdtool.server import following as module
+from cmdtool.server.following import Followers
+from cmdtool.server.resources import Runs
+from cmdtool.spool import Spool
 from tests.serving import ERAS, Era, server_command, serving
 from tests.test_resources import read
 from tests.waiting import until
@@ -120,3 +128,29 @@ async def test_who_no_longer_wants_to_know_is_not_told(tmp_path: Path) -> None:
         for step in "123":
             (tmp_path / step).touch()
     assert seen == []
+
+
+class Deaf:
+    """The session of a client that does not read."""
+
+    client_params = None
+
+    async def send_resource_updated(self, uri: str) -> None:
+        await anyio.sleep_forever()
+
+
+async def test_a_subscriber_that_does_not_read_holds_up_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 10)
+    spool = Spool(tmp_path, "a")
+    followers = Followers(spool, Runs(spool), InMemorySubscriptionBus())
+    ctx: Any = SimpleNamespace(session=Deaf(), request=None)
+    async with followers.working():
+        with anyio.move_on_after(5) as call:
+            async with followers.following("tool", None) as keep:
+                with keep("0" * 32) as output:
+                    output.feed("stdout", b"x")
+                    uri = f"cmdtool://runs/{output.record.id}/stdout"
+                    await followers.subscribe(ctx, SubscribeRequestParams(uri=uri))
+        assert not call.cancel_called  # what it tells of its end cannot be cancelled

@@ -1,7 +1,8 @@
 """A manifest as an MCP server: what `tools/list` and `tools/call` do, on any transport."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -92,7 +93,7 @@ class App:
             instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
-            lifespan=lambda _: self._engine.working(),
+            lifespan=self._working,
             on_list_tools=self.list_tools,
             on_list_resources=self._runs.list_resources,
             on_list_resource_templates=self._runs.list_templates,
@@ -106,6 +107,11 @@ class App:
         server.add_notification_handler("notifications/cancelled", types.CancelledNotificationParams, self.note_cancel)
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
         return server
+
+    @asynccontextmanager
+    async def _working(self, _: object) -> AsyncIterator[None]:
+        async with self._followers.working(), self._engine.working():
+            yield
 
     def end_streams(self) -> None:
         """End the streams that clients listen on; the SDK sends what is still to be sent."""

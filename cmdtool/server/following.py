@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 from mcp import types
 from mcp.server.session import ServerSession
 from mcp.server.subscriptions import ListenHandler, SubscriptionBus
@@ -34,6 +35,17 @@ class Followers:
         self._bus = bus
         self._listen = ListenHandler(bus)
         self._subscribed: dict[str, dict[int, tuple[object, ServerSession]]] = defaultdict(dict)
+        self._telling: TaskGroup
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Those that have subscribed are told during the block."""
+        async with anyio.create_task_group() as self._telling:
+            try:
+                yield
+            finally:
+                self._subscribed.clear()
+                self._telling.cancel_scope.cancel()
 
     async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Tell this client of a stream that grows; of a run that has ended there is nothing to tell."""
@@ -108,6 +120,10 @@ class Followers:
 
     async def _tell(self, uri: str) -> None:
         await self._bus.publish(ResourceUpdated(uri))
-        for _, session in list(self._subscribed.get(uri, {}).values()):
-            with anyio.move_on_after(_PATIENCE):
-                await session.send_resource_updated(uri)
+        for _, session in self._subscribed.get(uri, {}).values():
+            self._telling.start_soon(_notify, session, uri)  # one that does not read must not hold up the call
+
+
+async def _notify(session: ServerSession, uri: str) -> None:
+    with anyio.move_on_after(_PATIENCE):
+        await session.send_resource_updated(uri)
