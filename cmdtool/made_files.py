@@ -113,6 +113,8 @@ def _look(path: str, within: Sequence[str], shows: Callable[[str], bool], room: 
         reason = "a symbolic link" if os.path.islink(path) else (getattr(exc, "strerror", None) or str(exc)).lower()
         return NoFile(path, reason)
     try:
+        if not shows(os.path.realpath(f"/proc/self/fd/{descriptor}")):  # the way to it has changed meanwhile
+            return NoFile(os.path.dirname(path), "hidden from the sandbox")
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             return NoFile(path, "not a regular file")
