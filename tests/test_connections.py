@@ -4,6 +4,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,8 +13,9 @@ import uvicorn
 from starlette.responses import PlainTextResponse
 
 from cmdtool.server import connections
-from cmdtool.server.connections import BACKLOG, BoundedConnection
-from tests.http_serving import http_server
+from cmdtool.server.connections import BACKLOG, BoundedListener, TalkingConnection
+from tests.http_serving import HttpServer, http_server
+from tests.test_http import write_certificate
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -25,12 +27,12 @@ HELLO = "tools: {hello: {command: [echo, hello]}}"
 async def web() -> AsyncIterator[int]:
     """Serve, and yield the port."""
     config = uvicorn.Config(
-        PlainTextResponse("here"), http=BoundedConnection, lifespan="off", log_config=None, timeout_keep_alive=60
+        PlainTextResponse("here"), http=TalkingConnection, lifespan="off", log_config=None, timeout_keep_alive=60
     )
     server = uvicorn.Server(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with BoundedListener(socket.create_server(("127.0.0.1", 0))) as listener:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listener])
+            tasks.start_soon(partial(server.serve, sockets=[listener]))
             await until(lambda: server.started)
             yield listener.getsockname()[1]
             server.should_exit = server.force_exit = True
@@ -67,10 +69,15 @@ async def test_one_connection_too_many_is_closed_until_another_has_gone(monkeypa
                 assert (await third.receive()).startswith(b"HTTP/1.1 200")
 
 
+def let_have_few_descriptors(server: HttpServer) -> tuple[str, int]:
+    """Return its address."""
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (4 * BACKLOG, 4 * BACKLOG))
+    return "127.0.0.1", int(server.root.rpartition(":")[2])
+
+
 async def test_a_server_outlives_more_connections_than_it_has_descriptors(tmp_path: Path) -> None:
     with http_server(tmp_path, HELLO) as server:
-        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (4 * BACKLOG, 4 * BACKLOG))
-        place = ("127.0.0.1", int(server.root.rpartition(":")[2]))
+        place = let_have_few_descriptors(server)
         with ExitStack() as flood:
             for _ in range(5 * BACKLOG):
                 one = flood.enter_context(socket.socket())
@@ -81,3 +88,24 @@ async def test_a_server_outlives_more_connections_than_it_has_descriptors(tmp_pa
         with anyio.fail_after(20):
             async with server.client() as client:
                 assert not (await client.call_tool("hello")).is_error
+
+
+async def test_a_connection_counts_before_its_tls_handshake_is_done(tmp_path: Path) -> None:
+    write_certificate(tmp_path)
+    with http_server(tmp_path, HELLO, "--tls-cert", "cert.pem", "--tls-key", "key.pem") as server:
+        place = let_have_few_descriptors(server)
+        with ExitStack() as flood:
+            opened = [flood.enter_context(socket.create_connection(place, 20)) for _ in range(5 * BACKLOG)]
+            for each in opened:
+                each.setblocking(False)
+            await until(lambda: sum(map(is_closed, opened)) == 3 * BACKLOG)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other end was closed."""
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True

@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import socket
 from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -10,30 +11,43 @@ MOST_CONNECTIONS: Final = 600
 """Connections at once, more than requests that are served: whoever is one too many is told so."""
 
 BACKLOG: Final = 64
-"""Connections that wait to be taken, and that may be taken before they are counted."""
+"""Connections that wait to be taken."""
 
 FIRST_REQUEST: Final = 10.0
 """Seconds that a new connection may take until its first request has come, but for the body."""
 
 
-class BoundedConnection(H11Protocol):
-    """uvicorn's protocol, but at most `MOST_CONNECTIONS` of them, and none that never asks for anything.
+class BoundedListener(socket.socket):
+    """A socket that listens, of which at most `MOST_CONNECTIONS` are open, also those whose TLS handshake goes on.
 
     Where few descriptors are allowed, half of them stay for commands: a server without any cannot even see what runs.
     """
 
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__(fileno=listener.detach())
+        self._open: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return a connection, as a socket does; one too many is closed, as if whoever it is from had given it up."""
+        connection, address = super().accept()
+        self._open = [each for each in self._open if each.fileno() >= 0]
+        if len(self._open) >= _most():
+            connection.close()
+            raise ConnectionAbortedError
+        self._open.append(connection)
+        return connection, address
+
+
+class TalkingConnection(H11Protocol):
+    """uvicorn's protocol, but closed if it never asks for anything."""
+
     def connection_made(self, transport: Any) -> None:
-        if len(self.connections) >= _most():
-            self.transport = transport  # `connection_lost` asks for it
-            transport.abort()
-            return
         super().connection_made(transport)
         self._asked: asyncio.TimerHandle = self.loop.call_later(FIRST_REQUEST, self._close_if_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if hasattr(self, "_asked"):
-            self._asked.cancel()
+        self._asked.cancel()
 
     def _close_if_silent(self) -> None:
         if self.cycle is None:

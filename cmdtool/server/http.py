@@ -32,7 +32,7 @@ from cmdtool.process import Supervisor
 from cmdtool.server.app import App
 from cmdtool.server.auth import Access
 from cmdtool.server.bodies import OneMessage
-from cmdtool.server.connections import BACKLOG, BoundedConnection
+from cmdtool.server.connections import BACKLOG, TalkingConnection
 from cmdtool.server.drain import Drain, Guarded
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
@@ -75,7 +75,7 @@ async def serve_http(
     # One protocol whatever else is installed. Proxies' headers are not read, for nothing depends on them.
     config = uvicorn.Config(
         make_app(server, site, drain, metrics),
-        http=BoundedConnection,
+        http=TalkingConnection,
         backlog=BACKLOG,
         ws="none",
         log_config=None,
