@@ -2,8 +2,10 @@
 
 import resource
 import socket
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -109,3 +111,35 @@ def is_closed(connection: socket.socket) -> bool:
         return False
     except ConnectionError:
         return True
+
+
+TEN_CALLS = "{concurrency: 10, tools: {a: {command: ls, concurrency: 9}, b: {command: ls}}}"
+
+
+@contextmanager
+def allowing(descriptors: int) -> Iterator[None]:
+    """Let processes that are started have so many of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("allowed", [263, 264])
+def test_too_few_descriptors_for_the_calls_are_warned_of(tmp_path: Path, allowed: int) -> None:
+    with allowing(allowed), http_server(tmp_path, TEN_CALLS) as server:
+        said = "10 calls at once may need 264 descriptors, and 263 are allowed: see `ulimit -n`\n" in server.log
+        assert said == (allowed == 263)
+
+
+@pytest.mark.parametrize("allowed", [131, 132])
+def test_connections_need_none_over_standard_input_and_output(tmp_path: Path, allowed: int) -> None:
+    (tmp_path / "tools.yaml").write_text(TEN_CALLS)
+    command = [sys.executable, "-m", "cmdtool", "serve"]
+    with allowing(allowed):
+        done = subprocess.run(
+            command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+        )
+    assert ("10 calls at once may need 132 descriptors" in done.stderr) == (allowed == 131)

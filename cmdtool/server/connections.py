@@ -16,6 +16,12 @@ BACKLOG: Final = 64
 FIRST_REQUEST: Final = 10.0
 """Seconds that a new connection may take until its first request has come, but for the body."""
 
+PER_CALL: Final = 10
+"""Descriptors that a call may take: for its processes, their output, the files that keep it, and its connection."""
+
+OWN: Final = 32
+"""Descriptors that a server takes besides."""
+
 
 class BoundedListener(socket.socket):
     """A socket that listens, of which at most `MOST_CONNECTIONS` are open, also those whose TLS handshake goes on.
@@ -57,3 +63,9 @@ class TalkingConnection(H11Protocol):
 def _most() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+
+
+def descriptors_for(calls: int, *, over_http: bool) -> int:
+    """Return how many descriptors a server needs to run so many calls at once, whatever connections take of them."""
+    needed = OWN + PER_CALL * calls
+    return needed + min(needed, MOST_CONNECTIONS) if over_http else needed
