@@ -11,7 +11,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from cmdtool.env_file import parse_env_file
 from cmdtool.errors import ArgumentError, BadValue, CmdtoolError, StartError
@@ -34,6 +34,7 @@ _INHERITED: Final = (
 )
 _TERMINAL_TYPE: Final = "xterm-256color"
 
+T = TypeVar("T")
 Value: TypeAlias = str | tuple[str, ...]
 """The text of an argument that was given; an array has one text an item."""
 
@@ -79,8 +80,15 @@ class Invocation:
     """What standard output and error are; pipes without one."""
     limits: Limits | None = None
     """What each process may use; None is no limit."""
-    is_sandboxed: bool = False
-    """Whether what is started is the sandbox, and only what that starts the command."""
+    shown: Mapping[str, bool] | None = None
+    """Whether the sandbox that is started, which then starts the command, shows what lies at a real path.
+
+    The innermost path decides; None without a sandbox.
+    """
+
+    def shows(self, path: str) -> bool:
+        """Whether the command can see a real path."""
+        return self.shown is None or innermost(path, self.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -496,6 +504,11 @@ def _is_within(path: str, folders: Iterable[str], resolve: Resolve) -> bool:
 def lies_in(path: str, folder: str) -> bool:
     """Whether `path` is `folder` or lies in it, by their components; both are real paths."""
     return posixpath.commonpath([folder, path]) == folder
+
+
+def innermost(path: str, folders: Mapping[str, T]) -> T:
+    """Return what is said of the innermost of the folders that `path` lies in; all are real paths."""
+    return folders[max((folder for folder in folders if lies_in(path, folder)), key=len)]
 
 
 def _environment(

@@ -4,7 +4,7 @@ import glob
 import mimetypes
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -60,7 +60,9 @@ class NoFile:
     reason: str
 
 
-def find_made_files(patterns: Sequence[FilePattern], text_limit: int = -1) -> list[MadeFile | NoFile]:
+def find_made_files(
+    patterns: Sequence[FilePattern], text_limit: int = -1, shows: Callable[[str], bool] = lambda _: True
+) -> list[MadeFile | NoFile]:
     """Return what there is at each pattern, in order of the patterns and then of names; one that fits nothing too.
 
     Reads the disk: not for the event loop.
@@ -68,6 +70,7 @@ def find_made_files(patterns: Sequence[FilePattern], text_limit: int = -1) -> li
     Args:
         patterns: where to look.
         text_limit: the most bytes of text files, all together, that are read; none are if it is negative.
+        shows: whether the command could see a real path. What it could not is not read for it, nor named.
     """
     found: dict[str, MadeFile | NoFile] = {}
     room = _Room(ALL_MEDIA_LIMIT, text_limit)
@@ -76,7 +79,8 @@ def find_made_files(patterns: Sequence[FilePattern], text_limit: int = -1) -> li
             found[""] = NoFile(os.path.dirname(path), f"more than {MOST_FILES} files: the rest is not named")
             break
         if path not in found:
-            found[path] = _look(path, within, room)
+            file = _look(path, within, shows, room)
+            found[path if isinstance(file, MadeFile) else file.path] = file
     return list(found.values())
 
 
@@ -94,12 +98,14 @@ def _paths(patterns: Sequence[FilePattern]) -> Iterator[tuple[str, Sequence[str]
         yield from ((path, pattern.within) for path in paths)
 
 
-def _look(path: str, within: Sequence[str], room: _Room) -> MadeFile | NoFile:
+def _look(path: str, within: Sequence[str], shows: Callable[[str], bool], room: _Room) -> MadeFile | NoFile:
     try:
         # The real folder is opened, not the one that was named: a link in between is followed once, and then checked.
         real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
         if within and not any(lies_in(real, os.path.realpath(folder)) for folder in within):
             return NoFile(path, "not within the folders that are allowed")
+        if not shows(real):
+            return NoFile(os.path.dirname(path), "hidden from the sandbox")
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
         return NoFile(path, "no such file")
@@ -107,6 +113,8 @@ def _look(path: str, within: Sequence[str], room: _Room) -> MadeFile | NoFile:
         reason = "a symbolic link" if os.path.islink(path) else (getattr(exc, "strerror", None) or str(exc)).lower()
         return NoFile(path, reason)
     try:
+        if not shows(os.path.realpath(f"/proc/self/fd/{descriptor}")):  # the way to it has changed meanwhile
+            return NoFile(os.path.dirname(path), "hidden from the sandbox")
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             return NoFile(path, "not a regular file")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from cmdtool.argv import DEFAULT_PATH, Invocation, Resolve, argument_values, lies_in, locate
+from cmdtool.argv import DEFAULT_PATH, Invocation, Resolve, argument_values, innermost, lies_in, locate
 from cmdtool.errors import ArgumentError, SandboxError
 from cmdtool.model import JSONValue, Sandbox, Tool
 from cmdtool.template import Template
@@ -72,12 +72,14 @@ def enclose(tool: Tool, arguments: Mapping[str, JSONValue], invocation: Invocati
     if tool.sandbox is None:
         return invocation
     options = [*ISOLATION, *(() if tool.sandbox.network else ("--unshare-net",))]
-    options += _mounts(_paths(tool, tool.sandbox, arguments, invocation, resolve), tool.sandbox, resolve)
+    mounts, seen = _mounts(_paths(tool, tool.sandbox, arguments, invocation, resolve), tool.sandbox, resolve)
+    options += mounts
     argv = [PROGRAM, *options, "--chdir", invocation.cwd, "--", invocation.program, *invocation.argv[1:]]
     env = dict(invocation.env)
     if "TMPDIR" in env and "TMPDIR" not in tool.env:
         env["TMPDIR"] = "/tmp"
-    return replace(invocation, program=find_bubblewrap(resolve), argv=tuple(argv), env=env, is_sandboxed=True)
+    shown = {path: access != "hidden" for path, access in seen.items()} | {"/proc": False}
+    return replace(invocation, program=find_bubblewrap(resolve), argv=tuple(argv), env=env, shown=shown)
 
 
 def find_bubblewrap(resolve: Resolve) -> str:
@@ -152,7 +154,10 @@ def _check(entry: Template, path: str, access: Access, resolve: Resolve) -> None
 # --- how bubblewrap is told ------------------------------------------------------------------------------------------
 
 
-def _mounts(paths: Iterable[tuple[str, Access]], sandbox: Sandbox, resolve: Resolve) -> list[str]:
+def _mounts(
+    paths: Iterable[tuple[str, Access]], sandbox: Sandbox, resolve: Resolve
+) -> tuple[list[str], Mapping[str, Access]]:
+    """Return options, and how what lies in each folder is then seen; the innermost one decides."""
     wanted: dict[str, Access] = {} if sandbox.read is not None else {"/": "read"}
     links: dict[str, str] = {}
     for path, access in paths:
@@ -163,16 +168,16 @@ def _mounts(paths: Iterable[tuple[str, Access]], sandbox: Sandbox, resolve: Reso
     seen |= dict.fromkeys(_HIDDEN, "hidden")
     for path in sorted(wanted, key=lambda path: path.split("/")):  # a folder before what lies in it
         access = wanted[path]
-        around = _access(path, seen)
+        around = innermost(path, seen)
         if around == access or (access == "shown" and around != "hidden") or (access == "kept" and around != "write"):
             continue
         seen[path] = access
         options += _bind(path, access)
     for link, target in links.items():
-        if _access(link.rpartition("/")[0] or "/", seen) == "hidden":  # elsewhere it is seen as what it is
+        if innermost(link.rpartition("/")[0] or "/", seen) == "hidden":  # elsewhere it is seen as what it is
             options += ["--symlink", target, link]
     # What was made for mount points and links must not take what would be lost.
-    return [*options, *(["--remount-ro", "/"] if seen["/"] == "hidden" else []), "--remount-ro", "/run"]
+    return [*options, *(["--remount-ro", "/"] if seen["/"] == "hidden" else []), "--remount-ro", "/run"], seen
 
 
 def _bind(path: str, access: Access) -> list[str]:
@@ -190,8 +195,3 @@ def _follow(path: str, links: dict[str, str], resolve: Resolve) -> str:
         if real != step and part not in ("", ".", ".."):
             links[step] = real
     return real
-
-
-def _access(path: str, seen: Mapping[str, Access]) -> Access:
-    """Return how the innermost of the folders around `path` is seen."""
-    return seen[max((folder for folder in seen if lies_in(path, folder)), key=len)]

@@ -116,6 +116,20 @@ async def test_a_result_without_progress_is_not_held_open_and_progress_is_an_eve
     assert slow.text.rstrip().splitlines()[-1].startswith('data: {"jsonrpc":"2.0","id":1,"result"')
 
 
+async def test_a_silent_stream_is_kept_alive_by_a_comment(tmp_path: Path) -> None:
+    """Nothing but time passes until the SDK sends one, after 15 s."""
+    call = {"name": "silent", "arguments": {}}
+    body, headers = request("tools/call", call), headers_for("tools/call", call)
+    manifest = "tools: {silent: {command: sleep 60, progress: {heartbeat: 1m}}}"
+    with http_server(tmp_path, manifest) as server, anyio.fail_after(40):
+        async with (
+            httpx2.AsyncClient(timeout=60) as http,
+            http.stream("POST", server.url, json=body, headers=headers) as answer,
+        ):
+            assert answer.headers["content-type"] == "text/event-stream"
+            assert await anext(answer.aiter_lines()) == ": ping"
+
+
 async def test_a_request_is_answered_soon_beside_fifty_calls(tmp_path: Path) -> None:
     """`bench/discover.py` has the figures; here only a server that stalls fails."""
     with http_server(tmp_path, FIFTY) as server:
@@ -203,7 +217,14 @@ async def test_a_body_over_four_mebibytes_is_refused_before_it_is_read(shared: H
 
 
 @pytest.mark.parametrize(
-    ("body", "code"), [(b"{", -32700), (b"[]", -32600), (b'{"id": 1}', -32600), (b"[" * 100_000, -32700)]
+    ("body", "code"),
+    [
+        (b"{", -32700),
+        (b"[]", -32600),
+        (b'{"id": 1}', -32600),
+        (b"[" * 100_000, -32700),
+        (b'{"jsonrpc": "2.0", "method": "notifications/cancelled", "method": "notifications/progress"}', -32600),
+    ],
 )
 async def test_a_body_that_is_no_request_is_400(shared: HttpServer, body: bytes, code: int) -> None:
     async with httpx2.AsyncClient() as http:

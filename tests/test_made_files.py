@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import anyio
@@ -95,6 +96,24 @@ def test_files_lie_within_the_folders_of_their_argument(tmp_path: Path) -> None:
         (found,) = find(inside, path, within=allowed)
         assert isinstance(found, NoFile)
         assert found.reason == "not within the folders that are allowed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are sandboxes on Linux only")
+def test_a_way_that_changes_meanwhile_leads_out_of_no_sandbox(tmp_path: Path) -> None:
+    way, secret = tmp_path / "way", tmp_path / "secret"
+    for folder in (way, secret):
+        folder.mkdir()
+        (folder / "a").write_text(folder.name)
+
+    def shows(path: str) -> bool:
+        is_shown = not path.startswith(str(secret))
+        if not way.is_symlink():
+            way.rename(tmp_path / "old")
+            way.symlink_to(secret)
+        return is_shown
+
+    found = find_made_files([FilePattern(str(way / "a"), ())], 100, shows)
+    assert found == [NoFile(str(way), "hidden from the sandbox")]
 
 
 def test_no_result_names_files_without_end(tmp_path: Path) -> None:

@@ -3,9 +3,6 @@
 import json
 import re
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp_types import CallToolResult, ReadResourceResult, ResourceLink, TextResourceContents
 
 from cmdtool.host import LocalHost
@@ -27,7 +23,6 @@ from cmdtool.server.catalogue import Catalogue
 from cmdtool.spool import Spool
 from tests.serving import ERAS, Era, server_command, serving, text_of
 from tests.test_stdio import Server
-from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ERAS)]
 
@@ -39,9 +34,6 @@ tools:
   failing: {shell: 'seq 60000; exit 3'}
   private: {command: [seq, '60000'], output: {spool: false}}
   silent: {command: 'true'}
-  steps:
-    arguments: {folder: {type: string}}
-    shell: for i in 1 2 3; do echo "step $i"; until [ -e "$folder/$i" ]; do sleep 0.02; done; done
 """
 
 COUNTED = "".join(f"{number}\n" for number in range(1, 60001))
@@ -330,107 +322,6 @@ async def test_what_one_caller_started_another_cannot_read(
             await client.read_resource(uri)
         caller = "ann"
         assert [resource.uri for resource in (await client.list_resources()).resources] == [uri]
-
-
-# --- following --------------------------------------------------------------------------------------------------------
-
-
-async def first_listed(client: Client) -> str:
-    """Wait until a run has printed something, and return its URI."""
-    with anyio.fail_after(20):
-        while not (listed := (await client.list_resources()).resources):  # noqa: ASYNC110 - nobody tells
-            await anyio.sleep(0.02)
-    return listed[0].uri
-
-
-@asynccontextmanager
-async def following(
-    folder: Path, era: Era, seen: list[str]
-) -> AsyncIterator[tuple[Client, Callable[[str], Awaitable[None]]]]:
-    """Yield a client and what subscribes it: the URIs it is told of are added to `seen`."""
-    path = folder / "tools.yaml"
-    path.write_text(MANIFEST)
-
-    async def note(message: object) -> None:
-        if getattr(message, "method", "") == "notifications/resources/updated":
-            seen.append(message.params.uri)  # type: ignore[attr-defined]
-
-    async with Client(server_command(path), mode=era, message_handler=note) as client:
-        async with anyio.create_task_group() as tasks:
-
-            async def listen(uri: str, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-                async with client.listen(resources_list_changed=True, resource_subscriptions=[uri]) as events:
-                    task_status.started()
-                    async for event in events:
-                        if isinstance(event, ResourceUpdated):
-                            seen.append(event.uri)
-                        else:
-                            assert event == ResourcesListChanged()
-
-            async def subscribe(uri: str) -> None:
-                if era == "auto":
-                    await tasks.start(listen, uri)
-                else:
-                    await client.session.subscribe_resource(uri)
-
-            yield client, subscribe
-            tasks.cancel_scope.cancel()
-
-
-@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-async def test_a_run_is_followed_while_it_goes_on(tmp_path: Path, era: Era) -> None:
-    seen: list[str] = []
-    async with following(tmp_path, era, seen) as (client, subscribe), anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(client.call_tool, "steps", {"folder": str(tmp_path)}))
-        uri = await first_listed(client)
-        assert await read(client, uri) == (
-            "step 1\n",
-            {"from": 0, "to": 7, "size": 7, "running": True, "next": 7},
-            f"[bytes 0 to 7 of 7 so far; go on with {uri}?from=7]",
-        )
-        await subscribe(uri)
-        (tmp_path / "1").touch()
-        with anyio.fail_after(20):
-            while (await read(client, f"{uri}?from=7"))[0] != "step 2\n":
-                await until(lambda: uri in seen)  # told within a second of it
-                seen.clear()
-        seen.clear()
-        (tmp_path / "2").touch()
-        (tmp_path / "3").touch()
-        await until(lambda: uri in seen)
-        with anyio.fail_after(20):
-            while (part := await read(client, f"{uri}?from=14"))[1]["running"]:
-                await until(lambda: uri in seen)
-                seen.clear()
-        assert part[0] == "step 3\n"
-        assert set(seen) <= {uri}
-
-
-@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-async def test_nobody_is_told_of_runs_that_are_not_theirs_to_read(tmp_path: Path, era: Era) -> None:
-    unknown = f"cmdtool://runs/{'0' * 32}/stdout"
-    async with serving(tmp_path, MANIFEST, era) as client:
-        if era == "auto":
-            async with client.listen(resource_subscriptions=[unknown]) as events:
-                assert not events.honored.resource_subscriptions
-        else:
-            with pytest.raises(MCPError, match="not found"):
-                await client.session.subscribe_resource(unknown)
-
-
-@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
-async def test_who_no_longer_wants_to_know_is_not_told(tmp_path: Path, era: Era) -> None:
-    if era == "auto":
-        pytest.skip("a listening client closes its stream; the SDK sees to that")
-    seen: list[str] = []
-    async with following(tmp_path, era, seen) as (client, subscribe), anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(client.call_tool, "steps", {"folder": str(tmp_path)}))
-        uri = await first_listed(client)
-        await subscribe(uri)
-        await client.session.unsubscribe_resource(uri)
-        for step in "123":
-            (tmp_path / step).touch()
-    assert seen == []
 
 
 # --- the folder, and older clients ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import psutil
 import pytest
+from mcp_types import EmbeddedResource
 
 from cmdtool.commands.files import read_manifest
 from cmdtool.errors import ArgumentError, SandboxError
@@ -106,6 +107,29 @@ async def test_what_says_what_runs_is_not_written_where_all_else_is(tmp_path: Pa
     assert await output(called) == ".env\nnote\ntools.yaml\n"
     assert (tmp_path / "tools.yaml").read_text() == before
     assert (tmp_path / ".env").read_text() == "A=b\n"
+
+
+async def test_a_link_hands_out_no_file_that_it_could_not_see(tmp_path: Path) -> None:
+    for name in ("work", "secret", "seen"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "secret" / "token").write_text("of-tiger-lily")
+    (tmp_path / "seen" / "page").write_text("of a book")
+    async with serving(
+        tmp_path,
+        """
+        tools:
+          t:
+            cwd: work
+            shell: 'ln -s ../secret a; ln -s /proc/self b; ln -s ../seen c; echo mine > d'
+            sandbox: {read: [seen], write: [work]}
+            output: {files: ['a/*', b/environ, c/page, d], embed: true}
+        """,
+    ) as client:
+        result = await client.call_tool("t", {})
+    hidden = f"[file {tmp_path}/work/a: hidden from the sandbox]\n[file {tmp_path}/work/b: hidden from the sandbox]"
+    assert text_of(result) == f"(no output)\n{hidden}"
+    texts = [block.resource.model_dump()["text"] for block in result.content if isinstance(block, EmbeddedResource)]
+    assert texts == ["of a book", "mine\n"]
 
 
 async def test_a_socket_in_a_private_folder_leads_nowhere(tmp_path: Path) -> None:

@@ -195,9 +195,10 @@ def test_a_run_expires_a_day_after_its_end(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_too_much_the_runs_that_ended_first_are_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("total", "most"), [(250_000, 5), (1_000_000, 2)])
+def test_of_too_much_the_runs_that_ended_first_are_removed(tmp_path: Path, total: int, most: int) -> None:
     clock = Clock()
-    spool = Spool(tmp_path, "a", now=clock, total=250_000)
+    spool = Spool(tmp_path, "a", now=clock, total=total, most=most)
     for number in range(5):
         clock.time += 1
         keep(spool, b"x" * 100_000, number=number)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from cmdtool.run import Startables, named_secrets
 from cmdtool.server.app import App
 from cmdtool.server.calls import Calls
 from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.connections import descriptors_for
 from cmdtool.server.http import serve_http
 from cmdtool.server.log import LogFormat, StderrLog
 from cmdtool.server.metrics import Metrics
@@ -71,6 +73,7 @@ def serve(
                 read_env_file(tool, host)
             except StartError as exc:
                 logger.warning("%s: %s", tool.name, exc)
+        _check_descriptors(manifest, over_http=http is not None)
         return manifest
 
     reloader = Reloader(paths or [DEFAULT], read)
@@ -104,6 +107,18 @@ def open_spool(paths: Sequence[Path], folder: Path | None) -> Spool:
     spool = Spool(folder.absolute(), os.pathsep.join(str(path.resolve()) for path in paths or [DEFAULT]))
     spool.tidy_soon()
     return spool
+
+
+def _check_descriptors(manifest: Manifest, *, over_http: bool) -> None:
+    """Warn of more calls at once than there are descriptors for: some would then fail."""
+    limits = (tool.concurrency or manifest.concurrency for tool in manifest.tools.values())
+    calls = min(manifest.concurrency, sum(limits))
+    needed = descriptors_for(calls, over_http=over_http)
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY and allowed < needed:
+        logger.warning(
+            "%d calls at once may need %d descriptors, and %d are allowed: see `ulimit -n`", calls, needed, allowed
+        )
 
 
 def _secrets(manifest: Manifest, host: LocalHost) -> Secrets:

@@ -41,7 +41,7 @@ async def answer(call: Call, result: RunResult, protocol_version: str) -> types.
 def _success(call: Call, result: RunResult, protocol_version: str) -> types.CallToolResult:
     answered = data_result(call.tool, result, protocol_version)
     text_limit = call.tool.output.limit if call.tool.output.embed else -1
-    found = find_made_files(call.files, text_limit) if call.files else ()
+    found = find_made_files(call.files, text_limit, call.invocation.shows) if call.files else ()
     files = file_blocks(found, protocol_version, call.secrets)
     return answered.model_copy(update={"content": [*answered.content, *files]})
 

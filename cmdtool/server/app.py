@@ -1,7 +1,8 @@
 """A manifest as an MCP server: what `tools/list` and `tools/call` do, on any transport."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
@@ -28,6 +29,7 @@ from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.calls import UNKNOWN, CallRecord, Calls
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.drain import Tally
+from cmdtool.server.following import Followers
 from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
@@ -70,9 +72,10 @@ class App:
         self._supervisor = supervisor
         self.calls = calls or Calls()
         self.slots = Slots(catalogue.manifest.concurrency)
-        self._runs = Runs(spool, catalogue.bus)
+        self._runs = Runs(spool)
+        self._followers = Followers(spool, self._runs, catalogue.bus)
         self._engine = LocalEngine(self._perform_task, spool)
-        self._tasks = Tasks(self._engine, self._runs.listen)
+        self._tasks = Tasks(self._engine, self._followers.listen)
         self._state_security = (
             RequestStateSecurity(keys=list(dict.fromkeys(state_keys)))
             if state_keys
@@ -90,13 +93,13 @@ class App:
             instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
             cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
-            lifespan=lambda _: self._engine.working(),
+            lifespan=self._working,
             on_list_tools=self.list_tools,
             on_list_resources=self._runs.list_resources,
             on_list_resource_templates=self._runs.list_templates,
             on_read_resource=self._runs.read_resource,
-            on_subscribe_resource=self._runs.subscribe,
-            on_unsubscribe_resource=self._runs.unsubscribe,
+            on_subscribe_resource=self._followers.subscribe,
+            on_unsubscribe_resource=self._followers.unsubscribe,
         )
         server.add_request_handler("tools/call", types.CallToolRequestParams, self.call_tool)
         self._tasks.add_to(server)
@@ -105,9 +108,14 @@ class App:
         server.middleware.append(RequestStateBoundary(self._state_security, default_audience=keys.name))
         return server
 
+    @asynccontextmanager
+    async def _working(self, _: object) -> AsyncIterator[None]:
+        async with self._followers.working(), self._engine.working():
+            yield
+
     def end_streams(self) -> None:
         """End the streams that clients listen on; the SDK sends what is still to be sent."""
-        self._runs.end_streams()
+        self._followers.end_streams()
 
     async def list_tools(self, ctx: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """List the tools that the caller may use, in manifest order."""
@@ -183,7 +191,7 @@ class App:
                 reporter.say("started")
                 reporter.hear(b"")
             record.begun = anyio.current_time()
-            async with self._runs.following(tool.name, record.caller, begun) as keep:
+            async with self._followers.following(tool.name, record.caller, begun) as keep:
                 result = await run_call(call, self._supervisor, reporter=reporter, keep=keep)
         record.take(result)
         answered = await answer(call, result, protocol_version)

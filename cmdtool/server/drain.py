@@ -103,11 +103,11 @@ class Tally:
                 self._under_way.discard(scope)
                 if not self._under_way:
                     self._none.set()
+                    self._none = anyio.Event()
 
     async def none(self) -> None:
         """Wait until there are none."""
         while self._under_way:
-            self._none = anyio.Event()
             await self._none.wait()
 
     def cancel(self) -> None:

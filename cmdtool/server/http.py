@@ -16,7 +16,7 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend, RequireAuthMiddleware
 from mcp.server.auth.routes import build_resource_metadata_url
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import RequestBodyLimitMiddleware, TransportSecuritySettings
 from mcp.shared.auth import ProtectedResourceMetadata
 from pydantic import AnyHttpUrl
 from starlette.applications import Starlette
@@ -31,17 +31,16 @@ from starlette.types import ASGIApp
 from cmdtool.process import Supervisor
 from cmdtool.server.app import App
 from cmdtool.server.auth import Access
-from cmdtool.server.connections import BACKLOG, BoundedConnection
+from cmdtool.server.bodies import OneMessage
+from cmdtool.server.connections import BACKLOG, TalkingConnection
 from cmdtool.server.drain import Drain, Guarded
 from cmdtool.server.ending import Ending
 from cmdtool.server.log import StderrLog
+from cmdtool.server.messages import MAX_LINE
 from cmdtool.server.metrics import Metrics, MetricsPage
 from cmdtool.server.site import Site
 
 logger = logging.getLogger(__name__)
-
-MAX_BODY: Final = 4 * 1024 * 1024
-"""Bytes of a request."""
 
 SESSION_IDLE: Final = 30 * 60
 """Seconds without a request or an open stream after which a session of an older revision ends, with its calls."""
@@ -76,7 +75,7 @@ async def serve_http(
     # One protocol whatever else is installed. Proxies' headers are not read, for nothing depends on them.
     config = uvicorn.Config(
         make_app(server, site, drain, metrics),
-        http=BoundedConnection,
+        http=TalkingConnection,
         backlog=BACKLOG,
         ws="none",
         log_config=None,
@@ -106,10 +105,11 @@ def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) ->
         server,
         security_settings=security,
         session_idle_timeout=SESSION_IDLE,
-        max_request_body_size=MAX_BODY,
+        max_request_body_size=MAX_LINE,
         max_sessions=MAX_SESSIONS,
     )
-    endpoint: ASGIApp = Guarded(StreamableHTTPASGIApp(manager), drain)
+    whole = RequestBodyLimitMiddleware(OneMessage(StreamableHTTPASGIApp(manager)), MAX_LINE)
+    endpoint: ASGIApp = Guarded(whole, drain)
     page: ASGIApp = MetricsPage(metrics, security, needs_token=site.access is not None)
     middleware = []
     if site.foreign_origins:

@@ -88,7 +88,7 @@ def read_message(line: bytes) -> types.JSONRPCMessage | Refusal:
     except ValueError:
         return Refusal("not JSON", types.PARSE_ERROR)
     if not isinstance(value, dict):
-        return Refusal("not an object; one line holds one message, batches are not taken")
+        return Refusal("not an object; batches are not taken")
     if _is_deeper(value, MAX_DEPTH):
         found.problems.append(f"nested deeper than {MAX_DEPTH} levels")
     if "method" not in value and ("result" in value or "error" in value):

@@ -1,4 +1,4 @@
-"""The output of runs as MCP resources: listed, read in parts, searched, and followed while a run goes on.
+"""The output of runs as MCP resources: listed, read in parts, and searched.
 
 `cmdtool://runs/ID` holds the facts of a run, `cmdtool://runs/ID/stdout` and `.../stderr` what it printed. Only the
 caller who started a run gets at it.
@@ -7,9 +7,6 @@ caller who started a run gets at it.
 import json
 import re
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,18 +14,14 @@ from urllib.parse import parse_qsl, quote
 
 import anyio
 from mcp import types
-from mcp.server.session import ServerSession
-from mcp.server.subscriptions import ListenHandler, SubscriptionBus
 from mcp.shared.exceptions import MCPError
-from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
 
 from cmdtool.errors import BadValue
 from cmdtool.model import STREAMS, Stream
 from cmdtool.output import whole_characters
-from cmdtool.run import Keep
 from cmdtool.server.callers import Context, caller_of
 from cmdtool.server.results import run_uri, stream_resource
-from cmdtool.spool import Find, Piece, Record, RunOutput, Spool, literal, matching_lines, pattern
+from cmdtool.spool import Find, Piece, Record, Spool, literal, matching_lines, pattern
 from cmdtool.text import clean, clean_line
 
 PART: Final = "cmdtool/part"
@@ -43,9 +36,6 @@ MATCHES: Final = 100
 PAGE: Final = 50
 """Runs on a page of `resources/list`."""
 
-UPDATE_EVERY: Final = 1.0
-"""Seconds between two `notifications/resources/updated` of a run."""
-
 _SEARCHED: Final = 32 * 1024
 """Bytes searched between two turns of the rest of the server; longer lines are searched in pieces.
 
@@ -57,9 +47,6 @@ _LONGEST: Final = 1000
 
 _EFFORT: Final = 1.0
 """Seconds of computing that one search may take."""
-
-_PATIENCE: Final = 1.0
-"""Seconds that a client may take to read a notification; after that it misses one."""
 
 _URI: Final = re.compile(r"cmdtool://runs/(?P<id>[0-9a-f]{32})(?:/(?P<stream>stdout|stderr)(?:\?(?P<query>.*))?)?")
 _OFFSET: Final = re.compile(r"-?[0-9]{1,15}")
@@ -87,13 +74,10 @@ class _Query:
 
 
 class Runs:
-    """The handlers for resources of one server, and what tells its clients how runs go on."""
+    """The handlers for resources of one server."""
 
-    def __init__(self, spool: Spool, bus: SubscriptionBus) -> None:
+    def __init__(self, spool: Spool) -> None:
         self._spool = spool
-        self._bus = bus
-        self._listen = ListenHandler(bus)
-        self._subscribed: dict[str, dict[int, tuple[object, ServerSession]]] = defaultdict(dict)
 
     async def list_resources(
         self, ctx: Context, params: types.PaginatedRequestParams | None
@@ -122,7 +106,7 @@ class Runs:
 
     async def read_resource(self, ctx: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         """Read the facts of a run, or a part of a stream; or search it."""
-        record, stream, query_text = self._locate(ctx, params.uri)
+        record, stream, query_text = self.locate(ctx, params.uri)
         if stream is None:
             return _facts(record)
         query = _parse_query(query_text)
@@ -133,84 +117,8 @@ class Runs:
         except FileNotFoundError:
             raise _not_found(ctx, params.uri) from None
 
-    async def subscribe(self, ctx: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        """Tell this client of a stream that grows; of a run that has ended there is nothing to tell."""
-        record, stream, _ = self._locate(ctx, params.uri)
-        if record.ended is None:
-            client = ctx.session.client_params
-            self._subscribed[_base(record, stream)][id(client)] = (client, ctx.session)
-        return types.EmptyResult()
-
-    async def unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
-        """Tell it no longer."""
-        record, stream, _ = self._locate(ctx, params.uri)
-        self._subscribed.get(_base(record, stream), {}).pop(id(ctx.session.client_params), None)
-        return types.EmptyResult()
-
-    async def listen(
-        self, ctx: Context, params: types.SubscriptionsListenRequestParams
-    ) -> types.SubscriptionsListenResult:
-        """Serve a stream of notifications; of runs that the caller may not read it carries none."""
-        asked = params.notifications
-        found = [self._find(ctx, uri) for uri in asked.resource_subscriptions or ()]
-        allowed = [_base(record, stream) for record, stream, _ in filter(None, found)]
-        notifications = asked.model_copy(update={"resource_subscriptions": allowed})
-        return await self._listen(ctx, params.model_copy(update={"notifications": notifications}))
-
-    def end_streams(self) -> None:
-        """Let the streams of notifications end with a result, as those that a server closes on purpose do."""
-        self._listen.close()
-
-    @asynccontextmanager
-    async def following(self, tool: str, caller: str | None, begun: RunOutput | None = None) -> AsyncIterator[Keep]:
-        """Tell subscribers how the run of a call goes on; the block gets what keeps the run's output.
-
-        One that has `begun` before its run, as that of a task has, is left open at the end of the run.
-        """
-        outputs: list[RunOutput] = []
-
-        def keep(run_id: str) -> AbstractContextManager[RunOutput]:
-            outputs.append(begun or self._spool.begin(run_id, tool, caller))
-            return nullcontext(outputs[0]) if begun else outputs[0]
-
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._tell_growth, outputs)
-            try:
-                yield keep
-            finally:
-                tasks.cancel_scope.cancel()
-                for output in outputs:
-                    await self._tell_end(output.record)
-
-    async def _tell_growth(self, outputs: list[RunOutput]) -> None:
-        told: dict[Stream, int] = {}
-        while True:
-            await anyio.sleep(UPDATE_EVERY)
-            for output in outputs:
-                record = output.record
-                if record.sizes and not told:
-                    await self._bus.publish(ResourcesListChanged())
-                for stream, size in record.sizes.items():
-                    if told.get(stream) != size:
-                        await self._tell(_base(record, stream))
-                told = record.sizes
-
-    async def _tell_end(self, record: Record) -> None:
-        if not record.sizes:
-            return
-        with anyio.CancelScope(shield=True):
-            for stream in (None, *record.sizes):
-                await self._tell(_base(record, stream))
-                self._subscribed.pop(_base(record, stream), None)
-            await self._bus.publish(ResourcesListChanged())
-
-    async def _tell(self, uri: str) -> None:
-        await self._bus.publish(ResourceUpdated(uri))
-        for _, session in list(self._subscribed.get(uri, {}).values()):
-            with anyio.move_on_after(_PATIENCE):
-                await session.send_resource_updated(uri)
-
-    def _find(self, ctx: Context, uri: str) -> tuple[Record, Stream | None, str] | None:
+    def find(self, ctx: Context, uri: str) -> tuple[Record, Stream | None, str] | None:
+        """Return the run that a URI names, the stream, and the query; None if the caller may read no such thing."""
         parts = _URI.fullmatch(uri)
         record = self._spool.find(parts["id"], caller_of(ctx)) if parts else None
         if parts is None or record is None or (parts["stream"] and parts["stream"] not in record.sizes):
@@ -218,8 +126,13 @@ class Runs:
         stream = next((stream for stream in STREAMS if stream == parts["stream"]), None)
         return record, stream, parts["query"] or ""
 
-    def _locate(self, ctx: Context, uri: str) -> tuple[Record, Stream | None, str]:
-        found = self._find(ctx, uri)
+    def locate(self, ctx: Context, uri: str) -> tuple[Record, Stream | None, str]:
+        """Return the same.
+
+        Raises:
+            MCPError: the caller may read no such thing.
+        """
+        found = self.find(ctx, uri)
         if found is None:
             raise _not_found(ctx, uri)
         return found
@@ -331,7 +244,7 @@ def _part(
     search: str = "",
 ) -> types.ReadResourceResult:
     """Return a part of a stream, for programs with its place in `_meta`, for readers with a line that says it."""
-    uri, size, is_running = _base(record, stream), piece.size, record.ended is None
+    uri, size, is_running = run_uri(record.id, stream), piece.size, record.ended is None
     skipped = len(piece.gap) if piece.gap and begin <= piece.gap.start <= end else 0
     next_: int | None = piece.gap.stop if piece.gap and end == piece.gap.start else end
     if next_ == until or (next_ == size and not is_running):
@@ -358,14 +271,12 @@ def _facts(record: Record) -> types.ReadResourceResult:
     for name in ("started", "ended"):
         if name in facts:
             facts[name] = datetime.fromtimestamp(facts[name], UTC).isoformat(timespec="milliseconds")
-    facts["output"] = {stream: {"uri": _base(record, stream), "size": size} for stream, size in record.sizes.items()}
+    facts["output"] = {
+        stream: {"uri": run_uri(record.id, stream), "size": size} for stream, size in record.sizes.items()
+    }
     text = json.dumps(facts, ensure_ascii=False, indent=2)
     contents = types.TextResourceContents(uri=run_uri(record.id), mime_type="application/json", text=text)
     return types.ReadResourceResult(contents=[contents])
-
-
-def _base(record: Record, stream: Stream | None) -> str:
-    return f"{run_uri(record.id)}/{stream}" if stream else run_uri(record.id)
 
 
 def _not_found(ctx: Context, uri: str) -> MCPError:

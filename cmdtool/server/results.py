@@ -122,7 +122,7 @@ def stream_resource(record: Record, stream: model.Stream) -> types.Resource:
     began = datetime.fromtimestamp(record.started, UTC)
     state = "running" if record.ended is None else "the rest was not kept" if record.problem else "ended"
     return types.Resource(
-        uri=f"{run_uri(record.id)}/{stream}",
+        uri=run_uri(record.id, stream),
         name=f"{stream} of {record.tool}",
         description=f"What a run of {record.tool} printed, begun {began:%Y-%m-%d %H:%M:%S} UTC, {state}.",
         mime_type="text/plain",
@@ -130,9 +130,9 @@ def stream_resource(record: Record, stream: model.Stream) -> types.Resource:
     )
 
 
-def run_uri(run_id: str) -> str:
-    """Return the URI of a run's facts; those of its streams begin with it."""
-    return f"cmdtool://runs/{run_id}"
+def run_uri(run_id: str, stream: model.Stream | None = None) -> str:
+    """Return the URI of a run's facts, or of a stream of it."""
+    return f"cmdtool://runs/{run_id}/{stream}" if stream else f"cmdtool://runs/{run_id}"
 
 
 def _annotations(hints: model.Annotations) -> types.ToolAnnotations | None:

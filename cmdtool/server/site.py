@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from cmdtool.errors import CmdtoolError
 from cmdtool.server.auth import Access, make_access, read_auth
+from cmdtool.server.connections import BoundedListener
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
 
 def _listen(family: socket.AddressFamily, place: Any, address: str) -> socket.socket:
     try:
-        listener = socket.create_server(place, family=family, backlog=_BACKLOG)
+        listener = BoundedListener(socket.create_server(place, family=family, backlog=_BACKLOG))
     except OSError as exc:
         # Python adds the address to `strerror` here.
         raise CmdtoolError(f"`--http {address}`: cannot listen: {os.strerror(exc.errno or 0).lower()}") from exc

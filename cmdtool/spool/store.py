@@ -37,6 +37,9 @@ EXPIRY: Final = 24 * 3600.0
 TOTAL: Final = 1 << 30
 """Bytes on disk beyond which the runs that ended first are removed."""
 
+MOST: Final = 5000
+"""Runs beyond which they are, too: to list the runs takes a look at each."""
+
 _TIDY_EVERY: Final = 60.0
 _TIDY_BYTES: Final = 64 << 20
 _ABANDONED: Final = 3600.0
@@ -194,6 +197,7 @@ class Spool:
         served: what tells the runs of this server, and of those before it that served the same, from others.
         layout: how much of a stream is kept.
         total: bytes on disk of all runs together.
+        most: runs that are kept.
         now: the Unix time.
     """
 
@@ -204,12 +208,14 @@ class Spool:
         *,
         layout: Layout = LAYOUT,
         total: int = TOTAL,
+        most: int = MOST,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
         self._served = served
         self.layout = layout
         self._total = total
+        self._most = most
         self.now = now
         self._running: dict[str, RunOutput] = {}
         self._has_complained = False
@@ -292,11 +298,13 @@ class Spool:
                 else:
                     ended.append((record.task is not None, record.ended or 0.0, _bytes_on_disk(path), path))
         too_much = sum(size for _, _, size, _ in ended) - self._total
+        too_many = len(ended) - self._most
         for _, _, size, path in sorted(ended):
-            if too_much <= 0:
+            if too_much <= 0 and too_many <= 0:
                 break
             shutil.rmtree(path, ignore_errors=True)
             too_much -= size
+            too_many -= 1
 
     def tidy_soon(self) -> None:
         """Tidy in a thread of its own, at most once a minute, or when much was written since."""
