@@ -86,6 +86,11 @@ class Invocation:
     The innermost path decides; None without a sandbox.
     """
 
+    @property
+    def is_sandboxed(self) -> bool:
+        """Whether what is started is the sandbox, and only what that starts the command."""
+        return self.shown is not None
+
     def shows(self, path: str) -> bool:
         """Whether the command can see a real path."""
         return self.shown is None or innermost(path, self.shown)

@@ -48,7 +48,7 @@ class Process:
         self._popen = popen
         self._outputs = outputs
         self._terminal = terminal
-        self._is_sandboxed = invocation.shown is not None
+        self._is_sandboxed = invocation.is_sandboxed
         for output in outputs.values():
             os.set_blocking(output.fileno(), False)
         self._responders = {stream: Responder() for stream in outputs}
