@@ -118,4 +118,10 @@ def _memory(entries: Sequence[Entry], limit: int) -> int:
     total = sum(entry.memory for entry in entries)
     if total <= limit:
         return total
-    return sum(machine.proportional_memory(entry.pid) or entry.memory for entry in entries)
+    return sum(machine.proportional_memory(entry.pid) or _memory_now(entry.pid) for entry in entries)
+
+
+def _memory_now(pid: int) -> int:
+    """Return the bytes of resident memory; none of a process that has ended since it was seen."""
+    entry = machine.read_entry(pid)
+    return entry.memory if entry else 0
