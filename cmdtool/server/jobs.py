@@ -22,8 +22,8 @@ from cmdtool.spool import Record, RunOutput, Spool, TaskTerms
 
 logger = logging.getLogger(__name__)
 
-MOST_TASKS: Final = 1000
-"""Tasks that may wait or run at once."""
+MOST_TASKS: Final = 250
+"""Tasks that may wait or run at once; each holds its folder in the spool open."""
 
 MOST_HELD: Final = 100
 """Results held in memory because they may not, or cannot, be written; the oldest one goes first."""
@@ -81,7 +81,7 @@ class LocalEngine:
     async def submit(self, call: Call, caller: str | None) -> Task:
         """Begin a task, as `Engine` says."""
         if len(self._jobs) >= MOST_TASKS:
-            raise BusyError(f"{MOST_TASKS:,} tasks wait or run already; wait until some have ended")
+            raise BusyError(f"{MOST_TASKS} tasks wait or run already; wait until some have ended")
         keys = call.tool.task
         terms = TaskTerms(ttl=keys.ttl, poll_interval=keys.poll_interval)
         output = self._spool.begin(secrets.token_hex(16), call.tool.name, caller, terms)
