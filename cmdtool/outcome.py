@@ -1,9 +1,12 @@
 """How a call ended -> the one line that tells whoever called, with the key of the manifest where one decided."""
 
+import re
 import signal
+from collections.abc import Iterable
 from typing import Final, Literal, TypeAlias
 
 from cmdtool.model import Limits, Tool
+from cmdtool.output import Excerpt
 from cmdtool.process import Exceeded, Exit
 from cmdtool.progress import format_elapsed
 from cmdtool.values import format_size
@@ -12,6 +15,16 @@ EndedBy: TypeAlias = Literal["start", "exit", "timeout", "idle_timeout", "limit"
 
 _LIMIT_OF: Final = {"SIGXCPU": "cpu", "SIGXFSZ": "file_size"}
 
+_REFUSED: Final = {
+    "memory": re.compile(rb"(?i)cannot allocate memory|out of memory|MemoryError|bad_alloc"),
+    "file_size": re.compile(rb"(?i)file too large"),
+    "open_files": re.compile(rb"(?i)too many open files(?! in system)"),
+}
+"""What programs say when the kernel refuses them more, by the limit that makes it."""
+
+_END: Final = 4096
+"""Bytes at the end of a stream in which a program says why it has failed."""
+
 
 def hit_limit(tool: Tool, exit_: Exit) -> str | None:
     """Return the limit of a single process that the kernel enforced by a signal, None if it is not known to be one."""
@@ -19,8 +32,18 @@ def hit_limit(tool: Tool, exit_: Exit) -> str | None:
     return key if key and getattr(tool.limits, key) is not None else None
 
 
-def describe_end(tool: Tool, ended_by: EndedBy, exit_: Exit, exceeded: Exceeded | None) -> str:
-    """Return the line that says how the command ended; `exceeded` is the limit by which cmdtool ended it."""
+def describe_end(
+    tool: Tool, ended_by: EndedBy, exit_: Exit, exceeded: Exceeded | None, failed: Iterable[Excerpt] = ()
+) -> str:
+    """Return the line that says how the command ended.
+
+    Args:
+        tool: what was called.
+        ended_by: what decided.
+        exit_: how the process ended.
+        exceeded: the limit by which cmdtool ended it.
+        failed: what it printed, if it has failed.
+    """
     if ended_by == "timeout":
         limit = _seconds(tool.timeout)
         return f"timed out after {limit}: `timeout` of tool `{tool.name}` sets how long it may run"
@@ -33,15 +56,29 @@ def describe_end(tool: Tool, ended_by: EndedBy, exit_: Exit, exceeded: Exceeded 
         return _say_exceeded(tool, exceeded.key, exceeded.limit, exceeded.used)
     if key := hit_limit(tool, exit_) if ended_by == "limit" else None:
         return _say_exceeded(tool, key, getattr(tool.limits, key), None)
+    reported = _reported_limit(tool, failed)
     if exit_.signal is not None:
-        return f"killed by {exit_.signal}"
+        return f"killed by {exit_.signal}{reported}"
     told = _told_signal(exit_.status) if tool.sandbox else None
-    return f"exit status {exit_.status}" + (f" (128 + {told})" if told else "")
+    return f"exit status {exit_.status}" + (f" (128 + {told})" if told else "") + reported
 
 
 def show_limits(limits: Limits) -> list[str]:
     """Return each limit that is set, as `memory 2 GiB`."""
     return [f"{key} {_show(key, value)}" for key, value in limits if value is not None]
+
+
+def _reported_limit(tool: Tool, failed: Iterable[Excerpt]) -> str:
+    """Return which limit of a single process the command says it has met, empty if none."""
+    for excerpt in failed:
+        end = (excerpt.head + excerpt.tail)[-_END:]
+        for key, pattern in _REFUSED.items():
+            limit = getattr(tool.limits, key)
+            if limit is not None and (found := pattern.search(end)):
+                return (
+                    f"; it reported `{found[0].decode()}`: `limits.{key}` of tool `{tool.name}` is {_show(key, limit)}"
+                )
+    return ""
 
 
 def _say_exceeded(tool: Tool, key: str, limit: float, used: float | None) -> str:

@@ -251,10 +251,11 @@ async def run_call(
                 record = kept.finish(ended_by, exit_.status, exit_.signal) if kept else None
     except StartError as exc:
         return RunResult.not_started(exc)
-    outcome = None if success and exit_.status == 0 else describe_end(tool, ended_by, exit_, exceeded)
+    stdout, stderr = intake.excerpts(failed=not success)
+    failed = () if success else (stderr, stdout)
+    outcome = None if success and exit_.status == 0 else describe_end(tool, ended_by, exit_, exceeded, failed)
     if outcome is None and not is_drained:
         outcome = f"output was still open {DRAIN:g} s after the exit: what came later is not here"
-    stdout, stderr = intake.excerpts(failed=not success)
     if tool.sandbox and exit_.status == 1 and stderr.head.startswith(b"bwrap: "):
         outcome = f"{outcome}: the sandbox could not be made; `cmdtool check` tries what is missing"
     return RunResult(success, outcome, ended_by, exit_, duration, stdout, stderr, record, intake.sizes)

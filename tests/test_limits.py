@@ -161,6 +161,47 @@ async def test_a_file_that_grows_too_large_is_named(tmp_path: Path, sandbox: boo
     assert (piped.ended_by, piped.outcome) == ("limit", result.outcome)
 
 
+REFUSED = [
+    ({"memory": "100MiB"}, "bytearray(500_000_000)", "MemoryError", "`limits.memory` of tool `t` is 100 MiB"),
+    (
+        {"open_files": 64},
+        "[open('/dev/null') for _ in range(99)]",
+        "Too many open files",
+        "`limits.open_files` of tool `t` is 64",
+    ),
+    (
+        {"file_size": "1MiB"},
+        "open('f', 'wb', 0).write(bytes(1 << 20)); open('f', 'ab', 0).write(b'1')",
+        "File too large",
+        "`limits.file_size` of tool `t` is 1 MiB",
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", ["stderr", "stdout"])
+@pytest.mark.parametrize(("limits", "code", "words", "says"), REFUSED, ids=[words for *_, words, _ in REFUSED])
+async def test_a_limit_that_the_program_itself_reports_is_named(
+    tmp_path: Path, limits: dict[str, object], code: str, words: str, says: str, stream: str
+) -> None:
+    script = f'exec {sys.executable} -S -c "{code}"' + " 2>&1" * (stream == "stdout")
+    result = await run(tool(script, tmp_path, limits=limits))
+    assert (result.ended_by, result.outcome) == ("exit", f"exit status 1; it reported `{words}`: {says}")
+
+
+async def test_what_a_program_reports_names_no_limit_that_is_not_set_or_was_not_the_reason() -> None:
+    async def outcome(script: str, success: tuple[int, ...] = (0,)) -> str | None:
+        return (await run(tool(script, limits={"open_files": 64}, success=success))).outcome
+
+    assert await outcome("echo MemoryError, File too large >&2; exit 1") == "exit status 1"
+    assert await outcome("echo Too many open files in system >&2; exit 1") == "exit status 1"
+    assert await outcome("echo Too many open files; head -c 5000 /dev/zero; exit 1") == "exit status 1"
+    assert await outcome("echo Too many open files; exit 1", success=(0, 1)) == "exit status 1"
+    assert await outcome("echo Too many open files") is None
+    assert await outcome("echo too many open files >&2; kill -ABRT $$") == (
+        "killed by SIGABRT; it reported `too many open files`: `limits.open_files` of tool `t` is 64"
+    )
+
+
 async def test_one_process_that_takes_too_much_processor_time_unseen_is_named() -> None:
     called = tool("kill -XCPU $$", limits={"cpu": "10s"})
     result = await run(called)
