@@ -23,6 +23,31 @@ def tool(body: str) -> str:
     return f"tools:\n  a:\n{lines}"
 
 
+# Of each family one, and those that stand for themselves.
+STEERING = """
+PATH HOME SHELL ZDOTDIR XDG_CONFIG_HOME XDG_DATA_DIRS LD_PRELOAD DYLD_LIBRARY_PATH GCONV_PATH OPENSSL_CONF
+IFS ENV BASH_ENV BASH_FUNC_ls PS4 PROMPT_COMMAND PYTHONSTARTUP PERL5OPT PERL5LIB PERLLIB RUBYOPT RUBYLIB NODE_OPTIONS
+npm_config_script_shell NPM_CONFIG_NODE_OPTIONS JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS CLASSPATH LUA_INIT
+R_PROFILE_USER MAKEFLAGS GOFLAGS RUSTC_WRAPPER EDITOR VISUAL KUBE_EDITOR PAGER MANPAGER BROWSER SSH_ASKPASS LESSOPEN
+LESSCLOSE GIT_SSH_COMMAND GIT_EXTERNAL_DIFF HGRCPATH RSYNC_RSH TAR_OPTIONS
+""".split()
+
+
+@pytest.mark.parametrize("name", STEERING)
+def test_no_argument_sets_a_variable_that_changes_what_runs(name: str) -> None:
+    assert [problem.message for problem in problems_of(tool(f"command: ls\nenv: {{{name}: '{{x}}'}}"))] == [
+        f"`{name}` cannot be set from an argument"
+    ]
+    assert problems_of(tool(f"command: ls\nenv: {{{name}: fixed}}")) == []
+    named = problems_of(tool(f"shell: ls\narguments: {{{name}: {{type: string}}}}"))
+    assert named[0].message == f"an argument of a `shell:` cannot be named `{name}`"
+
+
+@pytest.mark.parametrize("name", ["path", "NODE_ENV", "LOG_LEVEL", "PAGES", "JULIA_NUM_THREADS", "CARGO_TARGET_DIR"])
+def test_other_variables_are_an_arguments_to_set(name: str) -> None:
+    assert problems_of(tool(f"command: ls\nenv: {{{name}: '{{x}}'}}")) == []
+
+
 # Manifest, key path, part of the message, part of the hint.
 MISTAKES = {
     # --- what is filled in where ---
@@ -769,7 +794,7 @@ MISTAKES = {
         "belongs to the argument itself",
         "",
     ),
-    "an argument of a shell that changes it": (
+    "an argument of a shell that changes what runs": (
         tool("shell: ls\narguments: {«LD_PRELOAD: {type: string}}"),
         "tools.a.arguments.LD_PRELOAD",
         "cannot be named `LD_PRELOAD`",

@@ -20,8 +20,25 @@ from cmdtool.template import Template
 
 _COMMON_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED: Final = re.compile(
-    "PATH|IFS|ENV|BASH_ENV|HOME|NODE_OPTIONS|SHELLOPTS|BASHOPTS|PS4|CDPATH|GLOBIGNORE|(?:LD_|DYLD_|GIT_|PYTHON).*"
+    r"""(?x)
+    # Where programs and their configuration are found.
+    PATH | HOME | SHELL | ZDOTDIR | XDG_(?:CONFIG|DATA)_.*
+    # The loader and libraries.
+    | (?:LD|DYLD)_.* | GCONV_PATH | GLIBC_TUNABLES | OPENSSL_(?:CONF|ENGINES|MODULES)
+    # Shells.
+    | IFS | ENV | BASH_.* | SHELLOPTS | BASHOPTS | PS[0-4] | PROMPT_COMMAND | CDPATH | FPATH | GLOBIGNORE
+    # Interpreters.
+    | (?:PYTHON|PERL|RUBY).* | (?:GEM|BUNDLE|LUA|ERL|CORECLR|COR)_.* | DOTNET_STARTUP_HOOKS | PHPRC | PHP_INI_SCAN_DIR
+    | NODE_(?:OPTIONS|PATH) | (?i:npm_config)_.* | _?JAVA_.* | JDK_JAVA_OPTIONS | CLASSPATH | (?:MAVEN|GRADLE|ANT)_OPTS
+    | R_(?:HOME|LIBS|PROFILE|ENVIRON).* | JULIA_(?:LOAD|DEPOT)_PATH | GUILE_LOAD_.* | TCLLIBPATH | AWKPATH | AWKLIBPATH
+    # Compilers and builds.
+    | MAKEFILES | (?:GNU)?MAKEFLAGS | GCC_EXEC_PREFIX | COMPILER_PATH | GOFLAGS | RUSTC_.* | (?:CARGO_.*)?RUSTFLAGS
+    # What other programs start or obey.
+    | .*(?:EDITOR|PAGER|BROWSER|ASKPASS) | VISUAL | LESS.* | VIMINIT | EXINIT | (?:GIT|FZF_DEFAULT)_.* | HGRCPATH
+    | (?:RSYNC|CVS)_RSH | RSYNC_CONNECT_PROG | SVN_SSH | TAR_OPTIONS | ZIPOPT | WGETRC | CURL_HOME | RIPGREP_CONFIG_PATH
+    """
 )
+"""Variables by which a program is made to run something else than what it is told to."""
 _HOLDERS: Final = ("command", "shell", "env", "cwd", "stdin", "progress", "output", "confirm", "sandbox")
 """The keys that can name an argument."""
 
