@@ -29,6 +29,20 @@ def call_with(**arguments: Any) -> Callable[[Stage], Awaitable[CallToolResult | 
     return act
 
 
+async def call_1000_times(stage: Stage) -> CallToolResult | None:
+    """Call 1,000 times, eight at once."""
+    results: list[CallToolResult] = []
+
+    async def call_in_turn() -> None:
+        results.extend([await stage.call() for _ in range(125)])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(call_in_turn)
+    assert not any(result.is_error for result in results)
+    return results[-1]
+
+
 async def cancel(stage: Stage) -> None:
     """Cancel when the program is ready."""
     async with anyio.create_task_group() as tasks:

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_types import CallToolResult
 
-from tests.hostile.acts import call_after_garbage, end_unread, hang_up, send_server
+from tests.hostile.acts import call_1000_times, call_after_garbage, end_unread, hang_up, send_server
 from tests.hostile.case import Case
 from tests.hostile.stage import Stage
 
@@ -43,6 +43,7 @@ SERVER = [
     killed("SIGKILL, deaf daemon", "steps.c", DEAF),
     killed("SIGKILL in a storm of 256", "storm.c", ("256", "deaf")),
     killed("SIGKILL, runaway daemon", "runner.c", ("leader stays",)),
+    Case("1,000 calls", "steps.c", act=call_1000_times),
     Case("malformed requests", "quick.sh", act=call_after_garbage),
     Case(
         "attack on the server's process",
