@@ -1,4 +1,4 @@
-"""Calls by clients that we did not write. Each would give up, or show nothing, if progress did not come as it must."""
+"""Calls by clients that we did not write, over a time that some of them wait only while progress comes."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ tools:
 
 SECONDS = 8
 PATIENCE = 2.0
-"""Seconds after which the clients that can give up do, unless there is progress."""
+"""Seconds after which the TypeScript SDKs give up, unless there is progress; no other client here can be set to."""
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ async def by_fastmcp(server: Server, tool: str) -> None:
 
 
 async def by_inspector(server: Server, tool: str, home: Path) -> None:
+    """Its command line asks for no progress, and has no option for how long it waits."""
     call = ("--tool-name", tool, "--tool-args-json", json.dumps({"seconds": str(SECONDS)}))
     assert (await inspect(server, "tools/call", *call, home=home))["isError"] is False
 

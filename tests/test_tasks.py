@@ -228,6 +228,7 @@ async def test_requests_about_tasks_are_checked(server: HttpServer, method: str)
     assert_error(await post(server, method, {**params, "taskId": "0" * 32}), 400, -32602)
     assert_error(await post(server, method, {**params, "taskId": "../" + task_id}), 400, -32602)
     assert_error(await post(server, method, {"inputResponses": {}}), 400, -32602)
+    assert (await post(server, method, params, {"Mcp-Name": ""})).status_code == 200  # some clients send none
     answer = (await post(server, method, params)).json()["result"]
     assert answer["resultType"] == "complete"
     assert method == "tasks/get" or set(answer) == {"resultType", "_meta"}
