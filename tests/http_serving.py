@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 from mcp import Client
+from mcp.client.session import MessageHandlerFnT
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.serving import Era
@@ -60,12 +61,14 @@ class HttpServer:
         self._reader.join(20)
 
     @asynccontextmanager
-    async def client(self, era: Era = "auto", token: str | None = None) -> AsyncIterator[Client]:
-        """Connect the SDK's client."""
+    async def client(
+        self, era: Era = "auto", token: str | None = None, note: MessageHandlerFnT | None = None
+    ) -> AsyncIterator[Client]:
+        """Connect the SDK's client; `note` is told what the server sends unasked."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=60) as http,
-            Client(streamable_http_client(self.url, http_client=http), mode=era) as client,
+            Client(streamable_http_client(self.url, http_client=http), mode=era, message_handler=note) as client,
         ):
             yield client
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from mcp import Client, StdioServerParameters
-from mcp.client.session import ElicitationFnT
+from mcp.client.session import ElicitationFnT, MessageHandlerFnT
 from mcp_types import CallToolResult, TextContent
 
 from cmdtool.spool import Spool
@@ -53,12 +53,19 @@ def server_command(manifest: Path) -> StdioServerParameters:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, manifest: str, era: Era = "auto", person: ElicitationFnT | None = None
+    folder: Path,
+    manifest: str,
+    era: Era = "auto",
+    person: ElicitationFnT | None = None,
+    note: MessageHandlerFnT | None = None,
 ) -> AsyncIterator[Client]:
-    """Serve the manifest, written to `folder`, and connect to it; `person` answers what the client is asked."""
+    """Serve the manifest, written to `folder`, and connect to it.
+
+    `person` answers what the client is asked, `note` is told what the server sends unasked.
+    """
     path = folder / "tools.yaml"
     path.write_text(manifest)
-    async with Client(server_command(path), mode=era, elicitation_callback=person) as client:
+    async with Client(server_command(path), mode=era, elicitation_callback=person, message_handler=note) as client:
         yield client
 
 

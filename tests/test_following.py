@@ -1,11 +1,11 @@
-"""Runs that are followed while they go on: a real server process, the SDK's client over stdio, both protocol eras."""
+"""Runs that are followed while they go on: a real server process, the SDK's client, both protocol eras."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import anyio
 import anyio.abc
@@ -20,11 +20,14 @@ from cmdtool.server import following as module
 from cmdtool.server.following import Followers
 from cmdtool.server.resources import Runs
 from cmdtool.spool import Spool
-from tests.serving import ERAS, Era, server_command, serving
+from tests.http_serving import http_server
+from tests.serving import ERAS, Era, serving
 from tests.test_resources import read
 from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")]
+
+Transport: TypeAlias = Literal["stdio", "http"]
 
 MANIFEST = r"""
 tools:
@@ -44,17 +47,20 @@ async def first_listed(client: Client) -> str:
 
 @asynccontextmanager
 async def following(
-    folder: Path, era: Era, seen: list[str]
+    folder: Path, era: Era, seen: list[str], over: Transport = "stdio"
 ) -> AsyncIterator[tuple[Client, Callable[[str], Awaitable[None]]]]:
     """Yield a client and what subscribes it: the URIs it is told of are added to `seen`."""
-    path = folder / "tools.yaml"
-    path.write_text(MANIFEST)
 
     async def note(message: object) -> None:
         if getattr(message, "method", "") == "notifications/resources/updated":
             seen.append(message.params.uri)  # type: ignore[attr-defined]
 
-    async with Client(server_command(path), mode=era, message_handler=note) as client:
+    async with AsyncExitStack() as stack:
+        if over == "http":
+            server = stack.enter_context(http_server(folder, MANIFEST))
+            client = await stack.enter_async_context(server.client(era, note=note))
+        else:
+            client = await stack.enter_async_context(serving(folder, MANIFEST, era, note=note))
         async with anyio.create_task_group() as tasks:
 
             async def listen(uri: str, *, task_status: anyio.abc.TaskStatus[None]) -> None:
@@ -76,10 +82,11 @@ async def following(
             tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("over", ["stdio", "http"])
 @pytest.mark.parametrize("era", ERAS)
-async def test_a_run_is_followed_while_it_goes_on(tmp_path: Path, era: Era) -> None:
+async def test_a_run_is_followed_while_it_goes_on(tmp_path: Path, era: Era, over: Transport) -> None:
     seen: list[str] = []
-    async with following(tmp_path, era, seen) as (client, subscribe), anyio.create_task_group() as tasks:
+    async with following(tmp_path, era, seen, over) as (client, subscribe), anyio.create_task_group() as tasks:
         tasks.start_soon(partial(client.call_tool, "steps", {"folder": str(tmp_path)}))
         uri = await first_listed(client)
         assert await read(client, uri) == (
