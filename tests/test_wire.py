@@ -3,6 +3,7 @@
 import array
 import fcntl
 import json
+import socket
 import subprocess
 import sys
 import termios
@@ -10,14 +11,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from cmdtool.server.messages import MAX_LINE
 from cmdtool.server.wire import BUSY, MAX_OPEN
+from tests.http_serving import HttpServer, headers_for, http_server, request
 from tests.test_process import is_running
 from tests.test_stdio import GONE, SLACK, Server
 
@@ -61,7 +66,7 @@ def unread(server: Server) -> int:
     return waiting[0]
 
 
-def memory(server: Server) -> int:
+def memory(server: Server | HttpServer) -> int:
     return int(psutil.Process(server.process.pid).memory_info().rss)
 
 
@@ -101,6 +106,39 @@ def test_a_client_that_stops_reading_slows_no_command_and_gets_the_newest(
         assert progress[number][-1] == 1003000000
         assert result["content"][0]["text"].splitlines()[-1] == "1003000000"
         assert result["isError"] is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel holds more for a client that does not read")
+def test_over_http_a_client_that_stops_reading_slows_no_command_and_gets_the_newest(tmp_path: Path) -> None:
+    """Its connection holds some 100 KB, which messages as long as can be fill within 5 s."""
+    manifest = r"""
+    tools:
+      flood:
+        shell: for i in $(seq 55); do echo $i; sleep 0.1; done; seq 1000000000 1000300000; echo > done
+        progress: [{pattern: '(?P<progress>\d+)', message: MESSAGE}]
+    """
+    call = {"name": "flood", "arguments": {}}
+    with http_server(tmp_path, manifest.replace("MESSAGE", "😀" * 3000)) as server:
+        address = urlsplit(server.url)
+        assert address.hostname is not None
+        assert address.port is not None
+        with closing(HTTPConnection(address.hostname, address.port)) as http, socket.socket() as narrow:
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # as little as there is
+            narrow.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+            narrow.connect((address.hostname, address.port))
+            http.sock = narrow
+            before = memory(server)
+            headers = headers_for("tools/call", call) | {"Content-Type": "application/json"}
+            http.request("POST", "/mcp", json.dumps(request("tools/call", call)), headers)
+            until((tmp_path / "done").exists)
+            assert memory(server) - before < GROWTH
+            lines = http.getresponse().read().decode().splitlines()
+    *progress, answer = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    values = [each["params"]["progress"] for each in progress]
+    assert values[-1] == 1000300000
+    assert values[-2] < 50  # no more found room
+    assert answer["result"]["content"][0]["text"].splitlines()[-1] == "1000300000"
+    assert answer["result"]["isError"] is False
 
 
 def test_a_client_that_asks_without_reading_is_held_up_and_then_answered(server: Server) -> None:
