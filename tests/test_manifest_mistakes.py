@@ -969,6 +969,35 @@ def test_a_name_that_clients_may_refuse_is_a_warning() -> None:
     assert str(problem).startswith("warning: tools.yaml:1:9: tools.a.b: some clients refuse")
 
 
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ('arguments: {x: {enum: [plain, «"in\\u202evisible"]}}', "arguments.x.enum[1]"),
+        ('arguments: {x: {const: «"a\\u200bb"}}', "arguments.x.const"),
+        ('arguments: {x: {default: «"e\\e[31mred"}}', "arguments.x.default"),
+        ('arguments: {x: {default: [{a: «"\\u2066"}], type: array}}', "arguments.x.default[0].a"),
+        ('arguments: {x: {anyOf: [{const: «"\\u200f"}, {type: string}]}}', "arguments.x.anyOf[0].const"),
+        ('arguments: {x: {examples: [«"\\u200f"]}}', "arguments.x.examples[0]"),
+        (
+            'output: {format: json, schema: {properties: {s: {enum: [«"\\u202e"]}}}}',
+            "output.schema.properties.s.enum[0]",
+        ),
+    ],
+)
+def test_a_value_that_people_do_not_see_is_a_warning_where_it_stands(body: str, key: str) -> None:
+    text = tool(f"command: ls {'{x}' * body.startswith('arguments')}\n{body}")
+    manifest, [problem] = check([Source("tools.yaml", "/work", text.replace(HERE, ""))], {})
+    assert manifest is not None
+    assert (problem.severity, problem.key) == ("warning", f"tools.a.{key}")
+    assert "characters that people do not see" in problem.message
+    line, column = text.split("\n")[problem.line - 1], problem.column
+    assert line.index(HERE) == column - 1
+
+
+def test_what_scripts_and_emoji_need_is_no_warning() -> None:
+    assert problems_of(tool('command: ls {x}\narguments: {x: {enum: ["👩\u200d💻", "família"]}}')) == []
+
+
 def test_a_tool_in_two_files_is_an_error_that_names_both_lines() -> None:
     first = Source("one.yaml", "/work", "server: {name: x}\ntools:\n  a: {command: ls}\n")
     second = Source("two.yaml", "/work", "tools:\n  b: {command: ls}\n  a: {command: ls}\nserver: {name: y}\n")

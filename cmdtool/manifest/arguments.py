@@ -10,6 +10,7 @@ from cmdtool.errors import BadValue
 from cmdtool.manifest.nodes import Node, Report, did_you_mean, nearest
 from cmdtool.model import Argument, known_keys
 from cmdtool.schema import SUBSCHEMA, SUBSCHEMA_LIST, SUBSCHEMA_MAP, compile_regexp, explain, find_misfit, form_property
+from cmdtool.text import clean
 
 _KEYWORDS: Final = (
     SUBSCHEMA
@@ -129,6 +130,9 @@ class _Checker:
             self._check_known(schema, own if schema is node else [])
             if pattern := schema.child("pattern"):
                 self._check_pattern(pattern)
+            for key in _SAMPLES:
+                if sample := schema.child(key):
+                    self._check_shown(sample)
         seen = set()
         for error in _META.iter_errors(node.data()):
             place = _place(node, error)
@@ -156,6 +160,13 @@ class _Checker:
             compile_regexp(str(node.value))
         except BadValue as exc:
             self._say(node, f"{node.describe()} is not a regular expression of RE2: {exc.message}")
+
+    def _check_shown(self, sample: Node) -> None:
+        if isinstance(sample.value, str) and clean(sample.value) != sample.value:
+            message = f"{sample.describe()} has characters that people do not see, or see in another order"
+            self._report.at(sample, message, "type it anew: clients are sent this as it is", severity="warning")
+        for child in (*sample.items, *sample.entries.values()):
+            self._check_shown(child)
 
     def check_values(self, node: Node, argument: Argument) -> None:
         """Check that text is text where text is meant, and that the default is a value that a call could give."""
