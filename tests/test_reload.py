@@ -16,7 +16,7 @@ from cmdtool.host import LocalHost
 from cmdtool.model import Manifest, ServerKeys
 from cmdtool.process import Supervisor
 from cmdtool.server.app import App
-from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.catalogue import LIST_TTL, Catalogue
 from cmdtool.server.reload import Reloader
 from tests.serving import ERAS, Era, server_command, spool_of_tests, text_of
 from tests.waiting import until
@@ -37,7 +37,8 @@ class Served:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.reloader = Reloader([path], lambda: read_manifest([path]))
-        self.catalogue = Catalogue(read_manifest([path]))
+        self.time = 1000.0
+        self.catalogue = Catalogue(read_manifest([path]), now=lambda: self.time)
         self.server = App(self.catalogue, LocalHost(), Supervisor(), spool_of_tests()).server()
 
     async def change(self, text: str) -> bool:
@@ -156,9 +157,22 @@ async def test_an_argument_error_tells_of_the_change_until_tools_are_listed(serv
     async with Client(served.server, mode="legacy") as client:
         await client.list_tools()
         assert "list tools again" not in text_of(await client.call_tool("say", {}))
+        served.time += 1
         await served.change(manifest().replace("{text}", "{words}"))
         assert "this tool changed, list tools again" in text_of(await client.call_tool("say", {"text": "x"}))
+        served.time += 1
         await client.list_tools()
+        assert "list tools again" not in text_of(await client.call_tool("say", {}))
+
+
+async def test_without_a_session_it_does_as_long_as_a_client_may_keep_its_list(served: Served) -> None:
+    async with Client(served.server) as client:
+        assert "list tools again" not in text_of(await client.call_tool("say", {}))
+        await served.change(manifest().replace("{text}", "{words}"))
+        served.time += LIST_TTL - 1
+        assert "this tool changed, list tools again" in text_of(await client.call_tool("say", {}))
+        assert "list tools again" not in text_of(await client.call_tool("wait", {"what": "x"}))
+        served.time += 1
         assert "list tools again" not in text_of(await client.call_tool("say", {}))
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import anyio
 from mcp import types
@@ -27,7 +27,7 @@ from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.calls import UNKNOWN, CallRecord, Calls
-from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.catalogue import LIST_TTL, Catalogue
 from cmdtool.server.drain import Tally
 from cmdtool.server.following import Followers
 from cmdtool.server.jobs import LocalEngine
@@ -41,10 +41,6 @@ from cmdtool.spool import RunOutput, Spool
 from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
-
-LIST_TTL_MS: Final = 60_000
-"""How long a client may keep the list of tools, in milliseconds."""
-
 
 class App:
     """The handlers of one server; `supervisor` answers for the processes of all calls, `spool` keeps their output."""
@@ -92,7 +88,7 @@ class App:
             title=keys.title and clean(keys.title),
             instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
-            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
+            cache_hints={"tools/list": CacheHint(ttl_ms=round(LIST_TTL * 1000))},
             lifespan=self._working,
             on_list_tools=self.list_tools,
             on_list_resources=self._runs.list_resources,

@@ -1,6 +1,8 @@
 """The manifest that is served now, behind one reference: a reload swaps it in one step."""
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -16,6 +18,9 @@ from cmdtool.server.results import list_tool
 from cmdtool.text import clean_line
 
 logger = logging.getLogger(__name__)
+
+LIST_TTL: Final = 60.0
+"""Seconds that a client may keep the list of tools."""
 
 _PATIENCE: Final = 1.0
 """Seconds that a client may take to read the news; after that it misses it."""
@@ -34,33 +39,38 @@ class Catalogue:
     revisions are told on their connection, once they have listed the tools.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, *, now: Callable[[], float] = time.monotonic) -> None:
         self.manifest = manifest
+        self._now = now
         self.bus = InMemorySubscriptionBus()
         self.on_replace: Callable[[], None] | None = None
-        self._generation = 0
-        self._changed: dict[str, int] = {}
-        """The reload that last changed, added or removed a tool."""
-        self._listed: WeakKeyDictionary[Connection, int] = WeakKeyDictionary()
+        self._changed: dict[str, float] = {}
+        """When a tool was last changed, added or removed."""
+        self._listed: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
     def list_for(self, session: ServerSession) -> tuple[Tool, ...]:
         """Return the tools in manifest order, and remember that this client has seen them."""
-        self._listed[_connection(session)] = self._generation
+        self._listed[_connection(session)] = self._now()
         return tuple(self.manifest.tools.values())
 
     def has_changed_for(self, session: ServerSession, name: str) -> bool:
-        """Say whether a tool has changed since the client listed it, or, where there are no connections, at all."""
-        return self._changed.get(name, 0) > self._listed.get(_connection(session), 0)
+        """Say whether a tool has changed since the client listed it.
+
+        Since 2026-07-28 each request is a connection of its own: there it has, for as long as a client may keep a list.
+        """
+        connection = _connection(session)
+        is_modern = connection.protocol_version >= LATEST_MODERN_VERSION
+        listed = self._now() - LIST_TTL if is_modern else self._listed.get(connection, -math.inf)
+        return self._changed.get(name, -math.inf) > listed
 
     async def replace(self, manifest: Manifest) -> None:
         """Serve another manifest from now on, and tell clients if what they would list has changed."""
         old, self.manifest = self.manifest, manifest
-        self._generation += 1
         if self.on_replace:
             self.on_replace()
         before, after = _listing(old), _listing(manifest)
         changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-        self._changed.update(dict.fromkeys(changed, self._generation))
+        self._changed.update(dict.fromkeys(changed, self._now()))
         for name in old.tools.keys() & manifest.tools.keys():
             _log_what_runs(old.tools[name], manifest.tools[name])
         if old.server != manifest.server:
