@@ -34,13 +34,14 @@ from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
-from cmdtool.server.spans import trace_variables
+from cmdtool.server.spans import task_span, trace_variables
 from cmdtool.server.tasks import Tasks, becomes_task, require_tasks
 from cmdtool.sinks.mcp import McpSink
 from cmdtool.spool import RunOutput, Spool
 from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
+
 
 class App:
     """The handlers of one server; `supervisor` answers for the processes of all calls, `spool` keeps their output."""
@@ -152,7 +153,7 @@ class App:
     ) -> HandlerResult:
         try:
             require_tasks(tool, ctx)
-            call = (await settle(tool, ctx, params, self._resolve, reporter)).with_variables(trace_variables())
+            call = await settle(tool, ctx, params, self._resolve, reporter)
         except WithheldError as exc:
             record.ended_by = "asked" if isinstance(exc.result, types.InputRequiredResult) else "refused"
             return exc.result
@@ -180,7 +181,7 @@ class App:
         begun: RunOutput | None = None,
     ) -> types.CallToolResult:
         """Run a call in its turn; `begun` is what keeps its output, if that is there already."""
-        tool = call.tool
+        tool, call = call.tool, call.with_variables(trace_variables())
         self.calls.tell_arguments(call, record.caller)
         async with self.slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
             if reporter and has_waited:
@@ -198,7 +199,7 @@ class App:
         self, call: Call, caller: str | None, reporter: Reporter | None, begun: RunOutput
     ) -> tuple[RunResult, JSONValue]:
         """Run a call that is a task; return also what `tools/call` would have answered."""
-        with self.calls.one(call.tool.name, caller) as record:
+        with task_span(call.tool.name), self.calls.one(call.tool.name, caller) as record:
             answered = await self._perform(call, reporter, record, LATEST_MODERN_VERSION, begun)
         assert record.result, "a call that was performed has a result"
         wire = answered.model_dump(by_alias=True, mode="json", exclude_none=True)
