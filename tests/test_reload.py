@@ -131,8 +131,8 @@ async def test_a_changed_command_is_logged_without_values_of_variables(
 ) -> None:
     caplog.set_level(logging.INFO)
     await served.change(manifest("two").replace("'{text}']", "'{text}']\n    env: {KEY: hunter2}"))
-    (message,) = [record.getMessage() for record in caplog.records if "say: what it runs" in record.getMessage()]
-    assert "(command, env)" in message
+    (message,) = [record.getMessage() for record in caplog.records if "say: what it runs or" in record.getMessage()]
+    assert "(env, command)" in message
     assert message.endswith("was echo one {text}, is echo two {text}")
     assert "hunter2" not in caplog.text
 
@@ -140,17 +140,29 @@ async def test_a_changed_command_is_logged_without_values_of_variables(
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("sandbox: {network: false}", "", "(sandbox): was true, is true"),
-        ("confirm: Sure?", "", "(confirm): was true, is true"),
-        ("progress: {rules: ['(\\d+)'], total: {command: [nproc]}}", "", "(total): was true; nproc, is true"),
+        ("sandbox: {network: false}", "", "sandbox"),
+        ("confirm: Sure?", "", "confirm"),
+        ("limits: {memory: 1GiB}", "", "limits"),
+        ("timeout: 10s", "timeout: 20s", "timeout"),
+        ("", "keep_background: true", "keep_background"),
+        ("progress: {rules: ['(\\d+)'], total: {command: [nproc]}}", "", "total"),
+        ("arguments: {to: {format: path, within: [/a]}}", "arguments: {to: {format: path}}", "arguments.to.within"),
+        ("arguments: {to: {type: string, enum: [a]}}", "arguments: {to: {type: string}}", "arguments.to.enum"),
     ],
 )
 async def test_a_barrier_that_is_gone_and_a_count_that_is_another_are_logged(
     served: Served, caplog: pytest.LogCaptureFixture, before: str, after: str, said: str
 ) -> None:
     for keys in (before, after):
-        assert await served.change(f"tools:\n  say:\n    command: ['true']\n    {keys}\n")
-    assert f"say: what it runs has changed {said}" in caplog.text
+        assert await served.change(f"tools:\n  say:\n    command: ['echo', '{{to}}']\n    {keys}\n")
+    assert f"say: what it runs or may do has changed ({said})" in caplog.text
+    assert "/a" not in caplog.text
+
+
+async def test_nothing_is_logged_of_what_only_describes(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    described = "    title: Say\n    description: Says it.\n    arguments: {text: {description: What.}}\n"
+    assert await served.change(manifest().replace("  wait:", f"{described}  wait:"))
+    assert "has changed" not in caplog.text
 
 
 async def test_an_argument_error_tells_of_the_change_until_tools_are_listed(served: Served) -> None:

@@ -25,15 +25,12 @@ LIST_TTL: Final = 60.0
 _PATIENCE: Final = 1.0
 """Seconds that a client may take to read the news; after that it misses it."""
 
-_RUNS: Final = (
-    *("command", "shell", "shell_program", "path", "env", "env_file", "inherit_env", "cwd", "stdin"),
-    *("sandbox", "confirm"),
-)
-"""The keys of a tool that say what runs, and what may hold it up; the commands that count its totals do so too."""
+_DESCRIBES: Final = frozenset({"title", "description", "examples", "annotations", "icons"})
+"""The keys of a tool and of its arguments that bear neither on what runs nor on what guards it."""
 
 
 class Catalogue:
-    """Holds the manifest; tells clients when the list changes, and the log when a tool runs another command.
+    """Holds the manifest; tells clients when the list changes, and the log when a tool runs something else.
 
     A call keeps the `Tool` that it was given. `bus` carries the changes to `subscriptions/listen`; clients of older
     revisions are told on their connection, once they have listed the tools.
@@ -93,14 +90,24 @@ def _listing(manifest: Manifest) -> dict[str, Any]:
 
 
 def _log_what_runs(old: Tool, new: Tool) -> None:
-    changed = [key for key in _RUNS if getattr(old, key) != getattr(new, key)]
-    if old.progress.counted_totals != new.progress.counted_totals:
-        changed.append("total")
+    before, after = _what_matters(old), _what_matters(new)
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     if not changed:
         return
-    lines = [clean_line(_what_runs(tool)) for tool in (old, new)]
+    was, now = (clean_line(_what_runs(tool)) for tool in (old, new))
+    commands = f": was {was}, is {now}" if was != now else ""
     # The values of variables and of standard input may be secret: only their keys are named.
-    logger.warning("%s: what it runs has changed (%s): was %s, is %s", new.name, ", ".join(changed), *lines)
+    keys = clean_line(", ".join(changed), 500)
+    logger.warning("%s: what it runs or may do has changed (%s)%s", new.name, keys, commands)
+
+
+def _what_matters(tool: Tool) -> dict[str, Any]:
+    """Return its keys but those that describe; of `progress` there are only the commands that count its totals."""
+    keys = {key: value for key, value in tool if key not in _DESCRIBES and key not in ("arguments", "progress")}
+    for name, argument in tool.arguments.items():
+        given = argument.model_dump(exclude_defaults=True, exclude=set(_DESCRIBES))
+        keys |= {f"arguments.{name}.{key}": value for key, value in given.items()}
+    return {**keys, "total": tool.progress.counted_totals}
 
 
 def _what_runs(tool: Tool) -> str:
