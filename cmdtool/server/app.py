@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from cmdtool import __version__
 from cmdtool.argv import Resolve
+from cmdtool.engine import Engine
 from cmdtool.errors import ArgumentError, StartError
 from cmdtool.model import JSONValue, Tool
 from cmdtool.process import Supervisor
@@ -28,7 +29,6 @@ from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.calls import UNKNOWN, CallRecord, Calls
 from cmdtool.server.catalogue import LIST_TTL, Catalogue
-from cmdtool.server.drain import Tally
 from cmdtool.server.following import Followers
 from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
@@ -53,6 +53,7 @@ class App:
         supervisor: Supervisor,
         spool: Spool,
         *,
+        engine: Engine | None = None,
         calls: Calls | None = None,
         state_keys: Sequence[str] = (),
     ) -> None:
@@ -60,6 +61,7 @@ class App:
 
         Args:
             catalogue, resolve, supervisor, spool: what the calls need.
+            engine: runs tasks; None for one in this process.
             calls: hears of each call.
             state_keys: seal what a client brings back with an answer, so that servers with the same keys take it; the
                 first one seals, all are believed. Without any it is a key of this server alone.
@@ -71,8 +73,8 @@ class App:
         self.slots = Slots(catalogue.manifest.concurrency)
         self._runs = Runs(spool)
         self._followers = Followers(spool, self._runs, catalogue.bus)
-        self._engine = LocalEngine(self._perform_task, spool)
-        self._tasks = Tasks(self._engine, self._followers.listen)
+        self.engine = engine or LocalEngine(self._perform_task, spool)
+        self._tasks = Tasks(self.engine, self._followers.listen)
         self._state_security = (
             RequestStateSecurity(keys=list(dict.fromkeys(state_keys)))
             if state_keys
@@ -107,7 +109,7 @@ class App:
 
     @asynccontextmanager
     async def _working(self, _: object) -> AsyncIterator[None]:
-        async with self._followers.working(), self._engine.working():
+        async with self._followers.working(), self.engine.working():
             yield
 
     def end_streams(self) -> None:
@@ -118,11 +120,6 @@ class App:
         """List the tools that the caller may use, in manifest order."""
         tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]
         return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
-
-    @property
-    def tasks_under_way(self) -> Tally:
-        """The tasks that wait or run."""
-        return self._engine.under_way
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> HandlerResult:
         """Run a tool, or begin a task. What the caller can mend is a tool error, an unknown tool a protocol error."""
