@@ -1,4 +1,5 @@
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from cmdtool.process import Supervisor
 from cmdtool.server.app import App
 from cmdtool.server.catalogue import LIST_TTL, Catalogue
 from cmdtool.server.reload import Reloader
+from tests.http_serving import http_server
 from tests.serving import ERAS, Era, server_command, spool_of_tests, text_of
 from tests.waiting import until
 
@@ -77,6 +79,37 @@ async def test_a_thousand_reloads_half_of_them_broken_fail_no_call(served: Serve
             assert not await served.change(BROKEN)
         reloading = False
     assert calls > 10
+
+
+async def test_two_hundred_reloads_of_a_real_server_half_of_them_broken_fail_no_call(tmp_path: Path) -> None:
+    calls = dict.fromkeys(ERAS, 0)
+    reloading = True
+
+    def slow(word: str) -> str:  # the log has at most 100 lines a second, and the reloads are seen there
+        return f"tools: {{say: {{arguments: {{text: {{type: string}}}}, shell: 'sleep 0.05; echo {word} $text'}}}}\n"
+
+    async def call_on(era: Era) -> None:
+        async with server.client(era) as client:
+            while reloading:
+                assert await say(client) in ("odd x", "even x", "one x")
+                calls[era] += 1
+
+    async def reload(text: str, said: str) -> None:
+        seen = len(server.log)
+        (tmp_path / "tools.yaml").write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        await until(lambda: said in server.log[seen:])
+
+    with http_server(tmp_path, slow("one")) as server:
+        async with anyio.create_task_group() as tasks:
+            for era in ERAS:
+                tasks.start_soon(call_on, era)
+            await until(lambda: all(calls.values()))
+            for number in range(100):
+                await reload(slow("odd" if number % 2 else "even"), "serving say")
+                await reload(BROKEN, "the manifest was not reloaded")
+            reloading = False
+    assert min(calls.values()) > 10
 
 
 async def test_a_running_call_keeps_its_tool_and_a_later_one_has_the_new(served: Served) -> None:
