@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from mcp import types
@@ -42,6 +42,9 @@ from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
 
+TIDY_EVERY: Final = 3600.0
+"""Seconds after which the spool is tidied in any case."""
+
 
 class App:
     """The handlers of one server; `supervisor` answers for the processes of all calls, `spool` keeps their output."""
@@ -71,6 +74,7 @@ class App:
         self._supervisor = supervisor
         self.calls = calls or Calls()
         self.slots = Slots(catalogue.manifest.concurrency)
+        self._spool = spool
         self._runs = Runs(spool)
         self._followers = Followers(spool, self._runs, catalogue.bus)
         self.engine = engine or LocalEngine(self._perform_task, spool)
@@ -109,8 +113,16 @@ class App:
 
     @asynccontextmanager
     async def _working(self, _: object) -> AsyncIterator[None]:
-        async with self._followers.working(), self.engine.working():
+        async with self._followers.working(), self.engine.working(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tidy)
             yield
+            tasks.cancel_scope.cancel()
+
+    async def _tidy(self) -> None:
+        """Let go of runs that have expired though no other has ended since."""
+        while True:
+            await anyio.sleep(TIDY_EVERY)
+            self._spool.tidy_soon()
 
     def end_streams(self) -> None:
         """End the streams that clients listen on; the SDK sends what is still to be sent."""
