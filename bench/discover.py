@@ -1,4 +1,5 @@
-"""How soon `server/discover` is answered over HTTP: by an idle server, and beside 50 calls that report progress.
+"""How soon `server/discover` is answered over HTTP: by an idle server, beside 50 calls that report progress, and beside
+50 that print as fast as they can.
 
     python -m bench.discover [REQUESTS]
 
@@ -24,22 +25,25 @@ MANIFEST: Final = f"""
 concurrency: {CALLS}
 tools:
   work: {{shell: 'while :; do i=$((i+1)); echo "$i of 1000000"; sleep 0.1; done', progress: '(\\d+) of (\\d+)'}}
+  flood: {{shell: 'while :; do i=$((i+1)); echo "$i of 100000000"; done'}}
 """
+TOOLS: Final = ("work", "flood")
 
 
 async def measure(server: HttpServer, requests: int) -> dict[str, list[float]]:
-    """Return the milliseconds that each `server/discover` took, idle and beside the calls."""
+    """Return the milliseconds that each `server/discover` took, idle and beside calls of each tool."""
     async with httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=None)) as http:
-        idle = [await _ask(http, server) for _ in range(requests)]
-        begun = asyncio.Semaphore(0)
-        calls = [asyncio.create_task(_call(http, server, begun)) for _ in range(CALLS)]
-        for _ in calls:
-            await begun.acquire()
-        busy = [await _ask(http, server) for _ in range(requests)]
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-    return {"idle": idle, f"{CALLS} calls": busy}
+        measured = {"idle": [await _ask(http, server) for _ in range(requests)]}
+        for tool in TOOLS:
+            begun = asyncio.Semaphore(0)
+            calls = [asyncio.create_task(_call(http, server, tool, begun)) for _ in range(CALLS)]
+            for _ in calls:
+                await begun.acquire()
+            measured[f"{CALLS} calls of `{tool}`"] = [await _ask(http, server) for _ in range(requests)]
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+    return measured
 
 
 async def _ask(http: httpx2.AsyncClient, server: HttpServer) -> float:
@@ -49,8 +53,8 @@ async def _ask(http: httpx2.AsyncClient, server: HttpServer) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-async def _call(http: httpx2.AsyncClient, server: HttpServer, begun: asyncio.Semaphore) -> None:
-    params = {"name": "work", "arguments": {}}
+async def _call(http: httpx2.AsyncClient, server: HttpServer, tool: str, begun: asyncio.Semaphore) -> None:
+    params = {"name": tool, "arguments": {}}
     headers = headers_for("tools/call", params)
     async with http.stream("POST", server.url, json=request("tools/call", params), headers=headers) as answer:
         lines = answer.aiter_lines()
@@ -65,12 +69,10 @@ def main(requests: int) -> None:
     with tempfile.TemporaryDirectory() as name, http_server(Path(name), MANIFEST) as server:
         measured = asyncio.run(measure(server, requests))
     table = Table("server/discover", "median", "95th percentile", "slowest")
-    tails = []
     for state, times in measured.items():
-        tails.append(statistics.quantiles(times, n=20)[-1])
-        table.add_row(state, *(f"{each:.1f} ms" for each in (statistics.median(times), tails[-1], max(times))))
+        tail = statistics.quantiles(times, n=20)[-1]
+        table.add_row(state, *(f"{each:.1f} ms" for each in (statistics.median(times), tail, max(times))))
     Console().print(table)
-    Console().print(f"95th percentile beside {CALLS} calls: {tails[1] / tails[0]:.1f} times that of an idle server")
 
 
 if __name__ == "__main__":

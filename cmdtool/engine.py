@@ -1,9 +1,10 @@
 """The seam behind which tools run as tasks: jobs that outlive the request that began them.
 
-`server/jobs.py` runs them in the server's own process. Whatever else can run a `Call` elsewhere may stand in its place;
-nothing here knows of MCP.
+`server/jobs.py` runs them in the server's own process. Whatever else can run a `Call` elsewhere may stand in its place:
+hand it to `serve` (`commands/serve.py`) or to `App`.
 """
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -36,7 +37,7 @@ class Task:
     message: str | None = None
     """One line for people: progress while it works, the reason if it failed."""
     result: JSONValue = None
-    """What the engine was told to make of the result, once it is completed; a failed command is completed, too."""
+    """What `tools/call` would have answered, once it is completed; a failed command is completed, too."""
 
     @property
     def is_over(self) -> bool:
@@ -47,8 +48,18 @@ class Task:
 class Engine(Protocol):
     """Runs calls as tasks. A task is known only to the caller that it was submitted for."""
 
+    def working(self) -> AbstractAsyncContextManager[None]:
+        """The block is the life of the server; all else is called in it."""
+
+    @property
+    def under_way(self) -> int:
+        """How many tasks would be lost if the server ended now."""
+
+    async def settle(self) -> None:
+        """Wait until there are none of these."""
+
     async def submit(self, call: Call, caller: str | None) -> Task:
-        """Begin a task; from the return on, `get` finds it.
+        """Begin a task; from the return on, `get` finds it. The current OpenTelemetry span is that of the request.
 
         Raises:
             BusyError: there are too many already.

@@ -1,6 +1,7 @@
 """Runs one call from its arguments to its result: the only place where all parts meet."""
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -44,12 +45,10 @@ from cmdtool.scanner import QUIET, Scanner
 from cmdtool.schema import check_arguments
 from cmdtool.spool import Record, RunOutput
 from cmdtool.text import clean, clean_line
+from cmdtool.turns import turns
 from cmdtool.values import first_number
 
 logger = logging.getLogger(__name__)
-
-TURN: Final = 0.005
-"""Seconds of reading after which the rest of the server gets as long a turn: a flood must not starve it."""
 
 DRAIN: Final = 2.0
 """Seconds that output is awaited for after the exit, when a process out of reach holds the pipe."""
@@ -290,13 +289,12 @@ class _Intake:
                 continue
             if not block:
                 break
-            begun = anyio.current_time()
+            self.idle.deadline = math.inf  # who waits for a turn is not silent
+            async with turns():
+                masked = mask.feed(block)
+                self._take(stream, masked)
             if self._idle_timeout is not None:
-                self.idle.deadline = begun + self._idle_timeout
-            masked = mask.feed(block)
-            self._take(stream, masked)
-            if (busy := anyio.current_time() - begun) > TURN:
-                await anyio.sleep(busy)  # the answers to other requests take many short turns
+                self.idle.deadline = anyio.current_time() + self._idle_timeout
             await self._show(stream, masked)
         rest = mask.finish()
         self._take(stream, rest)

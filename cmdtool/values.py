@@ -72,7 +72,9 @@ def parse_duration(value: object) -> float:
         elif _SPAN.fullmatch(text):
             seconds = _seconds(text)
     if seconds is None or not math.isfinite(seconds) or seconds <= 0:
-        raise BadValue(f"expected a duration, found {describe(value)}", "write `90`, `90s`, `30m` or `1h30m`")
+        raise BadValue(
+            f"expected a duration, found {describe(value)}", "write a time above zero: `90`, `90s`, `30m` or `1h30m`"
+        )
     return seconds
 
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.serving import Era
 
+PROGRAM = ("-m", "cmdtool")
 MODERN = "2026-07-28"
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
@@ -23,10 +24,12 @@ ACCEPT = {"Accept": "application/json, text/event-stream"}
 class HttpServer:
     """A server on a free port of this machine; `log` is what it has said so far."""
 
-    def __init__(self, folder: Path, manifest: str, *options: str, address: str = "0") -> None:
+    def __init__(
+        self, folder: Path, manifest: str, *options: str, address: str = "0", program: Sequence[str] = PROGRAM
+    ) -> None:
         (folder / "tools.yaml").write_text(manifest)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cmdtool", "serve", "--http", address, *options],
+            [sys.executable, *program, "serve", "--http", address, *options],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -111,9 +114,9 @@ def headers_for(
 
 
 @contextmanager
-def http_server(folder: Path, manifest: str, *options: str, address: str = "0") -> Iterator[HttpServer]:
+def http_server(folder: Path, manifest: str, *options: str, **how: Any) -> Iterator[HttpServer]:
     """Serve the manifest, written to `folder`."""
-    server = HttpServer(folder, manifest, *options, address=address)
+    server = HttpServer(folder, manifest, *options, **how)
     try:
         yield server
     finally:

@@ -6,9 +6,9 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -60,8 +60,12 @@ class Calls:
         return result["isError"], "\n".join(block.get("text", "") for block in result["content"])
 
 
+Serve: TypeAlias = Callable[..., Calls]
+"""Starts a server of the tools that are named."""
+
+
 @pytest.fixture
-def serve(tmp_path: Path, delegated: Path) -> Iterator[Any]:
+def serve(tmp_path: Path, delegated: Path) -> Iterator[Serve]:
     started: list[Calls] = []
 
     def serve(**tools: dict[str, Any]) -> Calls:
@@ -75,7 +79,7 @@ def serve(tmp_path: Path, delegated: Path) -> Iterator[Any]:
 
 @pytest.mark.parametrize("sandbox", [False, True], ids=["plain", "sandboxed"])
 def test_a_fork_bomb_never_has_more_processes_than_it_may(
-    tmp_path: Path, delegated: Path, serve: Any, sandbox: bool
+    tmp_path: Path, delegated: Path, serve: Serve, sandbox: bool
 ) -> None:
     bomb = compiled(tmp_path, "int main() { signal(SIGTERM, SIG_IGN); for (;;) fork(); }")
     call = serve(bomb={"command": [bomb], "limits": {"processes": 50}, "sandbox": sandbox, "grace": "30s"})
@@ -88,7 +92,7 @@ def test_a_fork_bomb_never_has_more_processes_than_it_may(
     assert subprocess.run(["pgrep", "-f", f"^{bomb}"], check=False).returncode == 1
 
 
-def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delegated: Path, serve: Any) -> None:
+def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delegated: Path, serve: Serve) -> None:
     program = compiled(tmp_path, f"int main() {{ {takes(90)} }}")
     shell = f"{program} & {program} & wait"
     call = serve(much={"shell": shell, "limits": {"memory": "100MiB"}}, little={"command": ["echo", "well"]})
@@ -99,7 +103,7 @@ def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delega
     assert call("little") == (False, "well")
 
 
-def test_processor_time_that_no_look_could_see_is_counted(serve: Any) -> None:
+def test_processor_time_that_no_look_could_see_is_counted(serve: Serve) -> None:
     forgotten = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"  # nobody learns the time of the children, wait4(2)
@@ -115,7 +119,9 @@ def test_processor_time_that_no_look_could_see_is_counted(serve: Any) -> None:
     assert "processor time limit of 2s exceeded (2." in text
 
 
-def test_a_tool_without_limits_has_no_group_and_one_that_keeps_to_them_leaves_none(delegated: Path, serve: Any) -> None:
+def test_a_tool_without_limits_has_no_group_and_one_that_keeps_to_them_leaves_none(
+    delegated: Path, serve: Serve
+) -> None:
     where = ["cat", "/proc/self/cgroup"]
     limits = {"cpu": "1m", "memory": "1GiB", "processes": 10, "open_files": 50}
     call = serve(free={"command": where}, held={"command": where, "limits": limits})
@@ -128,7 +134,7 @@ def test_a_tool_without_limits_has_no_group_and_one_that_keeps_to_them_leaves_no
     assert groups_in(delegated) == ["cmdtool"]
 
 
-def test_a_group_that_others_are_in_too_is_left_alone(tmp_path: Path, delegated: Path, serve: Any) -> None:
+def test_a_group_that_others_are_in_too_is_left_alone(tmp_path: Path, delegated: Path, serve: Serve) -> None:
     with subprocess.Popen([*ENTER, str(delegated), "sleep", "300"]) as other:
         wait_until(lambda: str(other.pid) in (delegated / "cgroup.procs").read_text().split())
         call = serve(many={"shell": "for i in 1 2 3 4 5 6; do sleep 60 & done; wait", "limits": {"processes": 3}})

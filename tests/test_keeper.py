@@ -1,5 +1,6 @@
 """A server that is killed, or ends in any other way: all that its calls started is dead, daemons too."""
 
+import glob
 import json
 import os
 import signal
@@ -27,7 +28,8 @@ WITHOUT_PRIVILEGES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os
 EVERY_WAY = "for way in {}:\n if not os.fork(): exec(way); time.sleep(300)"
 """Stays in all the ways that are given, at once."""
 
-FOUND_WITHOUT_THEIR_PARENT = [code for way, code in WAYS.items() if way != "a daemon without environment and mark"]
+HIDDEN = "a daemon without environment and mark"
+FOUND_WITHOUT_THEIR_PARENT = [code for way, code in WAYS.items() if way != HIDDEN]
 
 ONCE_NOTED = "\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.01)\n"
 
@@ -98,6 +100,17 @@ def test_what_a_killed_server_started_is_dead_soon(folder: Path, serve: Serve) -
     [keeper] = keepers_of(server)
     server.process.kill()
     wait_until(lambda: not alive(folder) and not keeper.is_running(), LEFT + SLACK)
+
+
+def test_a_daemon_that_hides_is_dead_too_once_the_server_has_adopted_it(folder: Path, serve: Serve) -> None:
+    server = serve(WAYS[HIDDEN] + "\ntime.sleep(300)")
+    [keeper] = keepers_of(server)
+    [daemon] = pids_in(folder / "pids")
+    links = map(Path, glob.glob(f"/proc/{keeper.pid}/fd/*"))
+    files = [link for link in links if "memfd" in str(link.readlink())]
+    wait_until(lambda: any(daemon.to_bytes(8, sys.byteorder) in file.read_bytes() for file in files))
+    server.process.kill()
+    wait_until(lambda: not alive(folder), LEFT + SLACK)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, None])
@@ -208,10 +221,10 @@ def test_places_of_runs_that_have_ended_are_used_again() -> None:
         keeper.add(run[::-1])
     for run in runs:
         keeper.remove(run[::-1])
-    [register] = [
-        f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd") if "memfd" in _target(f"/proc/self/fd/{fd}")
+    files = [
+        Path(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if "memfd" in _target(f"/proc/self/fd/{fd}")
     ]
-    assert Path(register).read_bytes() == bytes(16 * 1000)
+    assert sorted(file.read_bytes() for file in files) == [b"", bytes(16 * 1000)]
     keeper.close()
 
 

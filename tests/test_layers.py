@@ -13,8 +13,8 @@ LAYERS = [
     "__init__", "errors", "values text vocabulary pseudo_terminal masking env_file trees",
     "template shellwords programs", "model", "records patterns schema features recording needs",
     "readings json_lines suggest nearly", "bars mining", "detect", "scanner", "progress manifest argv",
-    "replay sandbox", "timeline", "library trust", "host process output spool made_files sinks", "reporter outcome",
-    "run", "engine", "server", "commands", "cli", "__main__",
+    "replay sandbox", "timeline", "library trust", "host process turns output spool made_files sinks",
+    "reporter outcome", "run", "engine", "server", "commands", "cli", "__main__",
 ]
 # fmt: on
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

@@ -1,4 +1,5 @@
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from cmdtool.host import LocalHost
 from cmdtool.model import Manifest, ServerKeys
 from cmdtool.process import Supervisor
 from cmdtool.server.app import App
-from cmdtool.server.catalogue import Catalogue
+from cmdtool.server.catalogue import LIST_TTL, Catalogue
 from cmdtool.server.reload import Reloader
+from tests.http_serving import http_server
 from tests.serving import ERAS, Era, server_command, spool_of_tests, text_of
 from tests.waiting import until
 
@@ -37,7 +39,8 @@ class Served:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.reloader = Reloader([path], lambda: read_manifest([path]))
-        self.catalogue = Catalogue(read_manifest([path]))
+        self.time = 1000.0
+        self.catalogue = Catalogue(read_manifest([path]), now=lambda: self.time)
         self.server = App(self.catalogue, LocalHost(), Supervisor(), spool_of_tests()).server()
 
     async def change(self, text: str) -> bool:
@@ -76,6 +79,37 @@ async def test_a_thousand_reloads_half_of_them_broken_fail_no_call(served: Serve
             assert not await served.change(BROKEN)
         reloading = False
     assert calls > 10
+
+
+async def test_two_hundred_reloads_of_a_real_server_half_of_them_broken_fail_no_call(tmp_path: Path) -> None:
+    calls = dict.fromkeys(ERAS, 0)
+    reloading = True
+
+    def slow(word: str) -> str:  # the log has at most 100 lines a second, and the reloads are seen there
+        return f"tools: {{say: {{arguments: {{text: {{type: string}}}}, shell: 'sleep 0.05; echo {word} $text'}}}}\n"
+
+    async def call_on(era: Era) -> None:
+        async with server.client(era) as client:
+            while reloading:
+                assert await say(client) in ("odd x", "even x", "one x")
+                calls[era] += 1
+
+    async def reload(text: str, said: str) -> None:
+        seen = len(server.log)
+        (tmp_path / "tools.yaml").write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        await until(lambda: said in server.log[seen:])
+
+    with http_server(tmp_path, slow("one")) as server:
+        async with anyio.create_task_group() as tasks:
+            for era in ERAS:
+                tasks.start_soon(call_on, era)
+            await until(lambda: all(calls.values()))
+            for number in range(100):
+                await reload(slow("odd" if number % 2 else "even"), "serving say")
+                await reload(BROKEN, "the manifest was not reloaded")
+            reloading = False
+    assert min(calls.values()) > 10
 
 
 async def test_a_running_call_keeps_its_tool_and_a_later_one_has_the_new(served: Served) -> None:
@@ -130,8 +164,8 @@ async def test_a_changed_command_is_logged_without_values_of_variables(
 ) -> None:
     caplog.set_level(logging.INFO)
     await served.change(manifest("two").replace("'{text}']", "'{text}']\n    env: {KEY: hunter2}"))
-    (message,) = [record.getMessage() for record in caplog.records if "say: what it runs" in record.getMessage()]
-    assert "(command, env)" in message
+    (message,) = [record.getMessage() for record in caplog.records if "say: what it runs or" in record.getMessage()]
+    assert "(env, command)" in message
     assert message.endswith("was echo one {text}, is echo two {text}")
     assert "hunter2" not in caplog.text
 
@@ -139,26 +173,51 @@ async def test_a_changed_command_is_logged_without_values_of_variables(
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("sandbox: {network: false}", "", "(sandbox): was true, is true"),
-        ("confirm: Sure?", "", "(confirm): was true, is true"),
-        ("progress: {rules: ['(\\d+)'], total: {command: [nproc]}}", "", "(total): was true; nproc, is true"),
+        ("sandbox: {network: false}", "", "sandbox"),
+        ("confirm: Sure?", "", "confirm"),
+        ("limits: {memory: 1GiB}", "", "limits"),
+        ("timeout: 10s", "timeout: 20s", "timeout"),
+        ("", "keep_background: true", "keep_background"),
+        ("progress: {rules: ['(\\d+)'], total: {command: [nproc]}}", "", "total"),
+        ("arguments: {to: {format: path, within: [/a]}}", "arguments: {to: {format: path}}", "arguments.to.within"),
+        ("arguments: {to: {type: string, enum: [a]}}", "arguments: {to: {type: string}}", "arguments.to.enum"),
     ],
 )
 async def test_a_barrier_that_is_gone_and_a_count_that_is_another_are_logged(
     served: Served, caplog: pytest.LogCaptureFixture, before: str, after: str, said: str
 ) -> None:
     for keys in (before, after):
-        assert await served.change(f"tools:\n  say:\n    command: ['true']\n    {keys}\n")
-    assert f"say: what it runs has changed {said}" in caplog.text
+        assert await served.change(f"tools:\n  say:\n    command: ['echo', '{{to}}']\n    {keys}\n")
+    assert f"say: what it runs or may do has changed ({said})" in caplog.text
+    assert "/a" not in caplog.text
+
+
+async def test_nothing_is_logged_of_what_only_describes(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    described = "    title: Say\n    description: Says it.\n    arguments: {text: {description: What.}}\n"
+    assert await served.change(manifest().replace("  wait:", f"{described}  wait:"))
+    assert "has changed" not in caplog.text
 
 
 async def test_an_argument_error_tells_of_the_change_until_tools_are_listed(served: Served) -> None:
     async with Client(served.server, mode="legacy") as client:
         await client.list_tools()
         assert "list tools again" not in text_of(await client.call_tool("say", {}))
+        served.time += 1
         await served.change(manifest().replace("{text}", "{words}"))
         assert "this tool changed, list tools again" in text_of(await client.call_tool("say", {"text": "x"}))
+        served.time += 1
         await client.list_tools()
+        assert "list tools again" not in text_of(await client.call_tool("say", {}))
+
+
+async def test_without_a_session_it_does_as_long_as_a_client_may_keep_its_list(served: Served) -> None:
+    async with Client(served.server) as client:
+        assert "list tools again" not in text_of(await client.call_tool("say", {}))
+        await served.change(manifest().replace("{text}", "{words}"))
+        served.time += LIST_TTL - 1
+        assert "this tool changed, list tools again" in text_of(await client.call_tool("say", {}))
+        assert "list tools again" not in text_of(await client.call_tool("wait", {"what": "x"}))
+        served.time += 1
         assert "list tools again" not in text_of(await client.call_tool("say", {}))
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from cmdtool.process import Supervisor
 from cmdtool.server import app, resources
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.spool import Spool
+from cmdtool.spool.store import EXPIRY
 from tests.serving import ERAS, Era, server_command, serving, text_of
 from tests.test_stdio import Server
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("era", ERAS)]
 
@@ -325,6 +328,20 @@ async def test_what_one_caller_started_another_cannot_read(
 
 
 # --- the folder, and older clients ------------------------------------------------------------------------------------
+
+
+async def test_an_idle_server_removes_what_has_expired(
+    tmp_path: Path, era: Era, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "TIDY_EVERY", 0.01)
+    manifest = load([Source("tools.yaml", str(tmp_path), MANIFEST)], builtin_parsers())
+    runs = tmp_path / "runs"
+    with Spool(runs, "a", now=lambda: time.time() - EXPIRY - 60).begin("0" * 32, "say", None) as output:
+        output.feed("stdout", b"x")
+    assert list(runs.iterdir())
+    served = app.App(Catalogue(manifest), LocalHost(), Supervisor(), Spool(runs, "a")).server()
+    async with Client(served, mode=era):
+        await until(lambda: not list(runs.iterdir()))
 
 
 async def test_the_folder_can_be_chosen(tmp_path: Path, era: Era) -> None:

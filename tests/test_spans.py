@@ -23,6 +23,7 @@ from cmdtool.output import Excerpt
 from cmdtool.process import Exit
 from cmdtool.run import RunResult
 from cmdtool.server.calls import Calls
+from cmdtool.server.capabilities import TASKS
 from tests.http_serving import http_server
 from tests.serving import ERAS, Era, server_command, text_of
 from tests.waiting import until
@@ -228,6 +229,36 @@ async def test_with_spans_the_command_is_a_child_of_the_servers(tmp_path: Path, 
     span = collector.find("tools/call trace")
     assert span
     assert printed == f"00-{TRACE}-{span.span_id.hex()}-01|"
+
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_run_of_a_task_is_a_span_below_that_of_its_request(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    script = "until [ -e go ]; do sleep 0.02; done; echo $TRACEPARENT | tee seen; exit 3"
+    manifest = f"tools: {{work: {{shell: '{script}', task: always}}}}"
+    with http_server(tmp_path, manifest) as server:
+        capable: Any = {"io.modelcontextprotocol/clientCapabilities": {"extensions": {TASKS: {}}}}
+        params = {"name": "work", "arguments": {}}
+        answer = await server.post("tools/call", params, meta=capable | trace_meta())
+        assert answer.json()["result"]["resultType"] == "task"
+        (tmp_path / "go").touch()
+        await until(lambda: collector.find("task work") is not None)
+    request, run = collector.find("tools/call work"), collector.find("task work")
+    assert request
+    assert run
+    assert (run.trace_id, run.parent_span_id) == (request.trace_id, request.span_id)
+    assert run.end_time_unix_nano > request.end_time_unix_nano
+    told = facts(run)
+    assert (told["gen_ai.tool.name"], told["cmdtool.ended_by"], told["cmdtool.exit_status"]) == ("work", "exit", 3)
+    assert (told["cmdtool.stdout_bytes"], told["cmdtool.success"]) == (56, False)
+    assert (run.status.code, request.status.code) == (Status.STATUS_CODE_ERROR, Status.STATUS_CODE_UNSET)
+    assert (tmp_path / "seen").read_text() == f"00-{TRACE}-{run.span_id.hex()}-01\n"
 
 
 # --- in this process -------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from platformdirs import user_state_path
 
 from cmdtool.argv import read_env_file
 from cmdtool.commands.files import DEFAULT, read_manifest
+from cmdtool.engine import Engine
 from cmdtool.errors import StartError
 from cmdtool.host import LocalHost
 from cmdtool.masking import LEAST, Secrets, is_too_short
@@ -45,6 +46,7 @@ def serve(
     watch: bool = False,
     log_format: LogFormat = "text",
     log_arguments: bool = False,
+    engine: Engine | None = None,
 ) -> int:
     """Serve until the client goes away or a signal comes. All words go to standard error.
 
@@ -56,6 +58,7 @@ def serve(
         watch: read the manifest again when it changes.
         log_format: how the log is written.
         log_arguments: log the arguments of each call, but for secrets.
+        engine: runs tasks elsewhere; None for the server's own process.
 
     Raises:
         CmdtoolError: the manifest or the options cannot be used.
@@ -86,7 +89,8 @@ def serve(
     catalogue = Catalogue(manifest)
     state_keys = site.access.state_keys if site and site.access else ()
     calls = Calls(logs_arguments=log_arguments)
-    app = App(catalogue, host, supervisor, open_spool(paths, spool_folder), calls=calls, state_keys=state_keys)
+    spool = open_spool(paths, spool_folder)
+    app = App(catalogue, host, supervisor, spool, engine=engine, calls=calls, state_keys=state_keys)
     watcher = partial(reloader.watch, catalogue) if watch else None
     if site:
         logger.info("tools: %s", ", ".join(manifest.tools))

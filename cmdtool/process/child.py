@@ -67,9 +67,8 @@ class Process:
         """It and all that it has started, wherever that went."""
 
     async def read(self, stream: Stream) -> bytes:
-        """Return the next block of output, at most 64 KiB; empty at end of file."""
+        """Return the next block of output, at most 64 KiB; empty at end of file. What is there is not waited for."""
         fd = self._outputs[stream].fileno()
-        await anyio.lowlevel.checkpoint()  # a flood must not keep the event loop to itself
         while True:
             try:
                 block = os.read(fd, BLOCK)

@@ -268,6 +268,8 @@ class Supervisor:
             orphans: list[Entry] = []
             with suppress(OSError):  # no descriptor is left to look with: others will be given back
                 orphans = self._orphans() or []
+                if self._keeper:
+                    self._keeper.adopt(self._not_kept([orphan for orphan in orphans if orphan.is_alive]))
             _wait_for(orphans)
             await anyio.sleep(_REAPING if len(orphans) < _MANY else _REAPING / 20)
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from cmdtool import __version__
 from cmdtool.argv import Resolve
+from cmdtool.engine import Engine
 from cmdtool.errors import ArgumentError, StartError
 from cmdtool.model import JSONValue, Tool
 from cmdtool.process import Supervisor
@@ -27,14 +28,13 @@ from cmdtool.server.answers import answer
 from cmdtool.server.asking import WithheldError, settle
 from cmdtool.server.callers import Context, caller_of, may_use
 from cmdtool.server.calls import UNKNOWN, CallRecord, Calls
-from cmdtool.server.catalogue import Catalogue
-from cmdtool.server.drain import Tally
+from cmdtool.server.catalogue import LIST_TTL, Catalogue
 from cmdtool.server.following import Followers
 from cmdtool.server.jobs import LocalEngine
 from cmdtool.server.resources import Runs
 from cmdtool.server.results import call_result, list_icons, list_tool, refused_result
 from cmdtool.server.slots import Slots
-from cmdtool.server.spans import trace_variables
+from cmdtool.server.spans import task_span, trace_variables
 from cmdtool.server.tasks import Tasks, becomes_task, require_tasks
 from cmdtool.sinks.mcp import McpSink
 from cmdtool.spool import RunOutput, Spool
@@ -42,8 +42,8 @@ from cmdtool.text import clean, clean_line
 
 logger = logging.getLogger(__name__)
 
-LIST_TTL_MS: Final = 60_000
-"""How long a client may keep the list of tools, in milliseconds."""
+TIDY_EVERY: Final = 3600.0
+"""Seconds after which the spool is tidied in any case."""
 
 
 class App:
@@ -56,6 +56,7 @@ class App:
         supervisor: Supervisor,
         spool: Spool,
         *,
+        engine: Engine | None = None,
         calls: Calls | None = None,
         state_keys: Sequence[str] = (),
     ) -> None:
@@ -63,6 +64,7 @@ class App:
 
         Args:
             catalogue, resolve, supervisor, spool: what the calls need.
+            engine: runs tasks; None for one in this process.
             calls: hears of each call.
             state_keys: seal what a client brings back with an answer, so that servers with the same keys take it; the
                 first one seals, all are believed. Without any it is a key of this server alone.
@@ -72,10 +74,11 @@ class App:
         self._supervisor = supervisor
         self.calls = calls or Calls()
         self.slots = Slots(catalogue.manifest.concurrency)
+        self._spool = spool
         self._runs = Runs(spool)
         self._followers = Followers(spool, self._runs, catalogue.bus)
-        self._engine = LocalEngine(self._perform_task, spool)
-        self._tasks = Tasks(self._engine, self._followers.listen)
+        self.engine = engine or LocalEngine(self._perform_task, spool)
+        self._tasks = Tasks(self.engine, self._followers.listen)
         self._state_security = (
             RequestStateSecurity(keys=list(dict.fromkeys(state_keys)))
             if state_keys
@@ -92,7 +95,7 @@ class App:
             title=keys.title and clean(keys.title),
             instructions=keys.instructions and clean(keys.instructions),
             icons=list_icons(keys.icons) or None,
-            cache_hints={"tools/list": CacheHint(ttl_ms=LIST_TTL_MS)},
+            cache_hints={"tools/list": CacheHint(ttl_ms=round(LIST_TTL * 1000))},
             lifespan=self._working,
             on_list_tools=self.list_tools,
             on_list_resources=self._runs.list_resources,
@@ -110,8 +113,16 @@ class App:
 
     @asynccontextmanager
     async def _working(self, _: object) -> AsyncIterator[None]:
-        async with self._followers.working(), self._engine.working():
+        async with self._followers.working(), self.engine.working(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tidy)
             yield
+            tasks.cancel_scope.cancel()
+
+    async def _tidy(self) -> None:
+        """Let go of runs that have expired though no other has ended since."""
+        while True:
+            await anyio.sleep(TIDY_EVERY)
+            self._spool.tidy_soon()
 
     def end_streams(self) -> None:
         """End the streams that clients listen on; the SDK sends what is still to be sent."""
@@ -121,11 +132,6 @@ class App:
         """List the tools that the caller may use, in manifest order."""
         tools = [tool for tool in self._catalogue.list_for(ctx.session) if may_use(ctx, tool.name)]
         return types.ListToolsResult(tools=[list_tool(tool, ctx.protocol_version) for tool in tools])
-
-    @property
-    def tasks_under_way(self) -> Tally:
-        """The tasks that wait or run."""
-        return self._engine.under_way
 
     async def call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> HandlerResult:
         """Run a tool, or begin a task. What the caller can mend is a tool error, an unknown tool a protocol error."""
@@ -156,7 +162,7 @@ class App:
     ) -> HandlerResult:
         try:
             require_tasks(tool, ctx)
-            call = (await settle(tool, ctx, params, self._resolve, reporter)).with_variables(trace_variables())
+            call = await settle(tool, ctx, params, self._resolve, reporter)
         except WithheldError as exc:
             record.ended_by = "asked" if isinstance(exc.result, types.InputRequiredResult) else "refused"
             return exc.result
@@ -184,7 +190,7 @@ class App:
         begun: RunOutput | None = None,
     ) -> types.CallToolResult:
         """Run a call in its turn; `begun` is what keeps its output, if that is there already."""
-        tool = call.tool
+        tool, call = call.tool, call.with_variables(trace_variables())
         self.calls.tell_arguments(call, record.caller)
         async with self.slots.turn(tool, lambda ahead: _say_place(reporter, ahead)) as has_waited:
             if reporter and has_waited:
@@ -202,7 +208,7 @@ class App:
         self, call: Call, caller: str | None, reporter: Reporter | None, begun: RunOutput
     ) -> tuple[RunResult, JSONValue]:
         """Run a call that is a task; return also what `tools/call` would have answered."""
-        with self.calls.one(call.tool.name, caller) as record:
+        with task_span(call.tool.name), self.calls.one(call.tool.name, caller) as record:
             answered = await self._perform(call, reporter, record, LATEST_MODERN_VERSION, begun)
         assert record.result, "a call that was performed has a result"
         wire = answered.model_dump(by_alias=True, mode="json", exclude_none=True)

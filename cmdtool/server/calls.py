@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import anyio
 from mcp.shared.exceptions import MCPError
 from opentelemetry import trace
+from opentelemetry.trace import StatusCode
 
 from cmdtool.masking import MASK
 from cmdtool.model import STREAMS
@@ -110,10 +111,11 @@ class Calls:
             said = _WORDS[record.ended_by]
         facts = record.facts
         logger.info("%s: %s", record.tool, said, extra={"facts": facts})
-        # A span that has ended, as that of the request which began a task, takes nothing more.
         if (span := trace.get_current_span()).is_recording():
             told = {name: value for name, value in facts.items() if name not in ("tool", "caller")}
             span.set_attributes({f"cmdtool.{name}": value for name, value in told.items()})
+            if not record.success and record.ended_by not in ("asked", "cancel"):
+                span.set_status(StatusCode.ERROR)
         for listener in self.listeners:
             listener(record)
 

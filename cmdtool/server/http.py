@@ -144,11 +144,11 @@ def make_app(server: Server[Any], site: Site, drain: Drain, metrics: Metrics) ->
 async def _end(app: App, drain: Drain, ending: Ending, web: "_Web", patience: float) -> None:
     """Wait until the server is told to end, let calls and tasks finish, then end everything."""
     await drain.begun.wait()
-    if under_way := drain.calls.count + app.tasks_under_way.count:
+    if under_way := drain.calls.count + app.engine.under_way:
         logger.info("waiting %g s at most for calls under way: %d", patience, under_way)
     with anyio.move_on_after(patience):
         await drain.calls.none()
-        await app.tasks_under_way.none()
+        await app.engine.settle()
         app.end_streams()
         with anyio.move_on_after(_LAST_ANSWERS):
             await drain.requests.none()

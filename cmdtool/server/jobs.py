@@ -66,8 +66,7 @@ class LocalEngine:
         self._jobs: dict[str, _Job] = {}
         self._held: dict[str, Task] = {}
         self._group: TaskGroup
-        self.under_way = Tally()
-        """The tasks that wait or run."""
+        self._under_way = Tally()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -77,6 +76,15 @@ class LocalEngine:
                 yield
             finally:
                 self._group.cancel_scope.cancel()
+
+    @property
+    def under_way(self) -> int:
+        """How many tasks wait or run."""
+        return self._under_way.count
+
+    async def settle(self) -> None:
+        """Wait until none does."""
+        await self._under_way.none()
 
     async def submit(self, call: Call, caller: str | None) -> Task:
         """Begin a task, as `Engine` says."""
@@ -117,7 +125,7 @@ class LocalEngine:
             job.scope.cancel()
 
     async def _work(self, job: _Job, *, task_status: TaskStatus[None]) -> None:
-        with self.under_way.one(), job.scope:
+        with self._under_way.one(), job.scope:
             task_status.started()
             call = job.call
             try:

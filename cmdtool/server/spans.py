@@ -1,4 +1,4 @@
-"""OpenTelemetry. The MCP SDK makes a span of each request; here is where spans go, and the trace of a command.
+"""OpenTelemetry. The MCP SDK makes a span of each request; here are those of tasks, and where spans go.
 
 Without the variables that ask for it nothing of the OpenTelemetry SDK is imported, and spans are no-ops.
 """
@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
 from typing import Any, Final
 
@@ -49,6 +50,15 @@ def flush_spans() -> None:
         thread = threading.Thread(target=flush, daemon=True)
         thread.start()
         thread.join(_FLUSH)
+
+
+def task_span(tool: str) -> AbstractContextManager[object]:
+    """Return a span around the run of a task, below that of the request, which has ended or soon will."""
+    attributes = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tool}
+    # An exception's text may hold what is told to nobody.
+    return trace.get_tracer("cmdtool", __version__).start_as_current_span(
+        f"task {tool}", attributes=attributes, record_exception=False, set_status_on_exception=False
+    )
 
 
 def trace_variables() -> dict[str, str]:

@@ -1,19 +1,23 @@
 """Ends what a killed server leaves behind: a small process beside it, which costs a call one write to memory.
 
-The server notes the runs that go on in a file that has no name, and holds one end of a pipe. When it has gone, however
-that came, the pipe tells the keeper, which reads the file and ends what the runs have left; mostly nothing.
+The server notes the runs that go on in a file that has no name, and in another one, now and then, the orphans that it
+has adopted, of which some show nothing of their run. It holds one end of a pipe. When it has gone, however that came,
+the pipe tells the keeper, which reads the files and ends what the runs have left; mostly nothing.
 """
 
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from cmdtool.trees import machine
+from cmdtool.trees.entry import Entry
 from cmdtool.trees.tree import Tree
 
 GRACE: Final = 1.0
@@ -25,6 +29,9 @@ _ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PATIENCE: Final = 20.0
 _ID: Final = 16
 _FREE: Final = bytes(_ID)
+_ORPHAN: Final = struct.Struct("=qq")
+"""Its pid and when it started."""
+
 _ROOT: Final = str(Path(__file__).parents[2])
 _START: Final = "import sys; sys.path.append(sys.argv[1]); from cmdtool.trees.keeper import main; main()"
 
@@ -34,6 +41,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self._register = machine.memory_file()
+        self._adopted = machine.memory_file()
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
         self._start()
@@ -58,14 +66,22 @@ class Keeper:
         self._free.append(slot)
         os.pwrite(self._register.fileno(), _FREE, slot * _ID)
 
+    def adopt(self, orphans: Iterable[Entry]) -> None:
+        """Answer for these orphans, too, and no longer for those that it was told of before."""
+        data = b"".join(_ORPHAN.pack(orphan.pid, orphan.started) for orphan in orphans)
+        os.pwrite(self._adopted.fileno(), data, 0)
+        os.ftruncate(self._adopted.fileno(), len(data))
+
     def close(self) -> None:
         """End the process; there is nothing left that it would have to do."""
         self._process.kill()
         self._process.wait()
         os.close(self._lifeline)
         self._register.close()
+        self._adopted.close()
 
     def _start(self) -> None:
+        files = self._register.fileno(), self._adopted.fileno()
         ours, self._lifeline = os.pipe()
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
@@ -77,14 +93,14 @@ class Keeper:
                     "-c",
                     _START,
                     _ROOT,
-                    str(self._register.fileno()),
+                    *map(str, files),
                 ],
                 cwd="/",
                 env={},
                 stdin=ours,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[self._register.fileno()],
+                pass_fds=files,
                 start_new_session=True,
             )
         finally:
@@ -97,10 +113,11 @@ def main() -> None:
     lifeline = select.poll()
     lifeline.register(sys.stdin, 0)  # the end of the pipe is told unasked
     lifeline.poll()
-    with open(int(sys.argv[2]), "rb") as register:
-        runs = [record.hex() for record in _records(register.read()) if record != _FREE]
-    if runs:
-        end(Tree(runs))
+    register, adopted = map(_contents, sys.argv[2:])
+    tree = Tree(record.hex() for record in _records(register) if record != _FREE)
+    tree.claim(_orphans(adopted))
+    if tree:
+        end(tree)
 
 
 def end(tree: Tree) -> None:
@@ -110,6 +127,19 @@ def end(tree: Tree) -> None:
     while tree.is_alive() and time.monotonic() < deadline:
         time.sleep(0.02)
     tree.kill(_PATIENCE)
+
+
+def _contents(number: str) -> bytes:
+    with open(int(number), "rb") as file:
+        return file.read()
+
+
+def _orphans(data: bytes) -> Iterator[Entry]:
+    """Yield those that are still the processes they were."""
+    for pid, started in _ORPHAN.iter_unpack(data):
+        entry = machine.read_entry(pid)
+        if entry and entry.started == started:
+            yield entry
 
 
 def _records(data: bytes) -> list[bytes]:
