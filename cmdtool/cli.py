@@ -162,8 +162,8 @@ class _TakesArguments(_TakesCommand):
         except typer.TyperException as exc:
             option = getattr(exc, "option_name", "")
             if option.startswith("--") and hasattr(exc, "possibilities"):  # there is no such option
-                written = next((word for word in args if word.startswith(f"{option}=")), f"{option}=...")
-                ctx.fail(f"there is no option `{option}`; an argument is written `{written.removeprefix('--')}`")
+                name = option.removeprefix("--")
+                ctx.fail(f"there is no option `{option}`; an argument is written `{name}=...`")
             raise
 
 

@@ -71,7 +71,7 @@ def show_limits(limits: Limits) -> list[str]:
 def _reported_limit(tool: Tool, failed: Iterable[Excerpt]) -> str:
     """Return which limit of a single process the command says it has met, empty if none."""
     for excerpt in failed:
-        end = (excerpt.head + excerpt.tail)[-_END:]
+        end = (excerpt.tail if excerpt.left_out else excerpt.head + excerpt.tail)[-_END:]
         for key, pattern in _REFUSED.items():
             limit = getattr(tool.limits, key)
             if limit is not None and (found := pattern.search(end)):

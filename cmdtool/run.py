@@ -273,6 +273,7 @@ class _Intake:
         self._ended = {stream: anyio.Event() for stream in STREAMS}
         self._echo = echo
         self._echoing: set[Stream] = set()
+        self._waiting: set[Stream] = set()
         self._progress = _Progress(call, reporter) if reporter else None
 
     async def pump(self, process: Process, stream: Stream) -> None:
@@ -289,12 +290,13 @@ class _Intake:
                 continue
             if not block:
                 break
-            self.idle.deadline = math.inf  # who waits for a turn is not silent
+            self._waiting.add(stream)
+            self._hear()
             async with turns():
+                self._waiting.discard(stream)
                 masked = mask.feed(block)
                 self._take(stream, masked)
-            if self._idle_timeout is not None:
-                self.idle.deadline = anyio.current_time() + self._idle_timeout
+            self._hear()
             await self._show(stream, masked)
         rest = mask.finish()
         self._take(stream, rest)
@@ -302,6 +304,11 @@ class _Intake:
         if progress:
             progress.offer(progress.scanner.finish(stream))
         self._ended[stream].set()
+
+    def _hear(self) -> None:
+        """Begin to count the silence anew; who waits for a turn is not silent."""
+        if self._idle_timeout is not None:
+            self.idle.deadline = math.inf if self._waiting else anyio.current_time() + self._idle_timeout
 
     async def _show(self, stream: Stream, block: bytes) -> None:
         if self._echo and block:
@@ -312,7 +319,8 @@ class _Intake:
     async def drain(self) -> bool:
         """Wait until both streams have ended, at most `DRAIN` seconds; return whether they have.
 
-        The time that an echo takes does not count: whoever reads it may be a person with a pager.
+        The time that an echo takes does not count: whoever reads it may be a person with a pager. Nor does the time for
+        which a block waits for its turn.
         """
         left = DRAIN
         while left > 0:
@@ -320,7 +328,7 @@ class _Intake:
                 for ended in self._ended.values():
                     await ended.wait()
                 return True
-            left -= 0 if self._echoing else _MOMENT
+            left -= 0 if self._echoing or self._waiting else _MOMENT
         for stream, mask in self._masks.items():
             self._take(stream, mask.finish())
         return False

@@ -12,8 +12,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from cmdtool.model import Limits
+from cmdtool.process import Exceeded
+from cmdtool.process.control_group import ControlGroup
 from tests.test_keeper import wait_until
-from tests.test_limits import compiled, takes
+from tests.test_limits import MIB, compiled, takes
 from tests.test_stdio import Server
 
 ROOT = Path("/sys/fs/cgroup")
@@ -26,7 +29,7 @@ def controllers() -> set[str]:
     return set(file.read_text().split()) if file.exists() else set()
 
 
-pytestmark = pytest.mark.skipif(
+DELEGATED = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or not controllers() >= {"memory", "pids"},
     reason="there is no control group of version 2 with memory and pids to delegate, or no right to",
 )
@@ -35,10 +38,13 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def delegated() -> Iterator[Path]:
     """A group that is marked as systemd marks it."""
-    (ROOT / "cgroup.subtree_control").write_text("+memory +pids")
     group = ROOT / f"cmdtool-test-{secrets.token_hex(4)}"
-    group.mkdir()
-    os.setxattr(group, "user.delegate", b"1")
+    try:
+        (ROOT / "cgroup.subtree_control").write_text("+memory +pids")
+        group.mkdir()
+        os.setxattr(group, "user.delegate", b"1")
+    except OSError as exc:
+        pytest.skip(f"a container may not have groups of its own: {exc}")
     yield group
     wait_until(lambda: "populated 0" in (group / "cgroup.events").read_text())
     for child in groups_in(group):
@@ -77,6 +83,7 @@ def serve(tmp_path: Path, delegated: Path) -> Iterator[Serve]:
         calls.server.end()
 
 
+@DELEGATED
 @pytest.mark.parametrize("sandbox", [False, True], ids=["plain", "sandboxed"])
 def test_a_fork_bomb_never_has_more_processes_than_it_may(
     tmp_path: Path, delegated: Path, serve: Serve, sandbox: bool
@@ -92,6 +99,7 @@ def test_a_fork_bomb_never_has_more_processes_than_it_may(
     assert subprocess.run(["pgrep", "-f", f"^{bomb}"], check=False).returncode == 1
 
 
+@DELEGATED
 def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delegated: Path, serve: Serve) -> None:
     program = compiled(tmp_path, f"int main() {{ {takes(90)} }}")
     shell = f"{program} & {program} & wait"
@@ -103,6 +111,7 @@ def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delega
     assert call("little") == (False, "well")
 
 
+@DELEGATED
 def test_processor_time_that_no_look_could_see_is_counted(serve: Serve) -> None:
     forgotten = (
         "import os, signal, time\n"
@@ -116,9 +125,10 @@ def test_processor_time_that_no_look_could_see_is_counted(serve: Serve) -> None:
     call = serve(spin={"command": command, "limits": {"cpu": "2s"}, "timeout": "12s"})
     is_error, text = call("spin")
     assert is_error
-    assert "processor time limit of 2s exceeded (2." in text
+    assert "processor time limit of 2s exceeded (" in text
 
 
+@DELEGATED
 def test_a_tool_without_limits_has_no_group_and_one_that_keeps_to_them_leaves_none(
     delegated: Path, serve: Serve
 ) -> None:
@@ -134,14 +144,34 @@ def test_a_tool_without_limits_has_no_group_and_one_that_keeps_to_them_leaves_no
     assert groups_in(delegated) == ["cmdtool"]
 
 
+@DELEGATED
 def test_a_group_that_others_are_in_too_is_left_alone(tmp_path: Path, delegated: Path, serve: Serve) -> None:
     with subprocess.Popen([*ENTER, str(delegated), "sleep", "300"]) as other:
         wait_until(lambda: str(other.pid) in (delegated / "cgroup.procs").read_text().split())
         call = serve(many={"shell": "for i in 1 2 3 4 5 6; do sleep 60 & done; wait", "limits": {"processes": 3}})
-        is_error, text = call("many")
-        other.kill()
+        try:
+            is_error, text = call("many")
+            assert groups_in(delegated) == []
+        finally:
+            other.kill()
     assert is_error
     assert "processes limit of 3 exceeded (7)" in text
+
+
+def test_what_the_kernel_has_refused_is_told(tmp_path: Path) -> None:
+    group = ControlGroup(tmp_path / "group", Limits(cpu=1, memory=MIB, processes=5), spare=2)
+    assert (tmp_path / "group" / "memory.max").read_text() == str(MIB)
+    assert (tmp_path / "group" / "pids.max").read_text() == "7"
+    events = {"memory.events": "low 0\noom 0\n", "pids.events": "max 0\n", "cpu.stat": "usage_usec 900000\n"}
+    for name, text in events.items():
+        (tmp_path / "group" / name).write_text(text)
+    assert group.exceeded() is None
+    (tmp_path / "group" / "cpu.stat").write_text("usage_usec 1200000\nuser_usec 1\n")
+    assert (group.exceeded(), group.refused()) == (Exceeded("cpu", 1, 1.2), None)
+    (tmp_path / "group" / "pids.events").write_text("max 3\n")
+    assert group.refused() == Exceeded("processes", 5, None)
+    (tmp_path / "group" / "memory.events").write_text("low 0\noom 1\n")
+    assert group.refused() == Exceeded("memory", MIB, None)
 
 
 def groups_in(group: Path) -> list[str]:

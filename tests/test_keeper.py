@@ -64,6 +64,13 @@ def keepers_of(server: Server) -> list[psutil.Process]:
     return [child for child in children if "cmdtool.trees.keeper" in " ".join(child.cmdline())]
 
 
+def knows(keeper: psutil.Process, pid: int) -> bool:
+    """Return whether a keeper was told of a process."""
+    links = map(Path, glob.glob(f"/proc/{keeper.pid}/fd/*"))
+    files = [link for link in links if "memfd" in str(link.readlink())]
+    return any(pid.to_bytes(8, sys.byteorder) in file.read_bytes() for file in files)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
@@ -106,9 +113,7 @@ def test_a_daemon_that_hides_is_dead_too_once_the_server_has_adopted_it(folder: 
     server = serve(WAYS[HIDDEN] + "\ntime.sleep(300)")
     [keeper] = keepers_of(server)
     [daemon] = pids_in(folder / "pids")
-    links = map(Path, glob.glob(f"/proc/{keeper.pid}/fd/*"))
-    files = [link for link in links if "memfd" in str(link.readlink())]
-    wait_until(lambda: any(daemon.to_bytes(8, sys.byteorder) in file.read_bytes() for file in files))
+    wait_until(lambda: knows(keeper, daemon))
     server.process.kill()
     wait_until(lambda: not alive(folder), LEFT + SLACK)
 
@@ -143,9 +148,13 @@ def test_a_second_signal_leaves_no_daemon_either(folder: Path, serve: Serve) -> 
 def test_what_a_tool_keeps_in_the_background_outlives_the_server(
     folder: Path, serve: Serve, end: signal.Signals
 ) -> None:
-    server = serve(WAYS["a daemon"], keep_background=True)
-    assert server.receive()["result"]["isError"] is False
+    server = serve(WAYS["a daemon"] + "\nwhile not os.path.exists('go'): time.sleep(0.01)", keep_background=True)
     [keeper] = keepers_of(server)
+    [daemon] = pids_in(folder / "pids")
+    wait_until(lambda: knows(keeper, daemon))
+    (folder / "go").touch()
+    assert server.receive()["result"]["isError"] is False
+    assert not knows(keeper, daemon)
     server.send("tools/call", {"name": "quick", "arguments": {}}, 3)
     assert server.receive()["id"] == 3
     server.process.send_signal(end)

@@ -12,7 +12,8 @@ from cmdtool.model import Stream, Tool
 from cmdtool.process import Exit, Supervisor
 from cmdtool.progress import Update
 from cmdtool.reporter import reporting
-from cmdtool.run import RunResult, prepare, run_call
+from cmdtool.run import DRAIN, RunResult, prepare, run_call
+from cmdtool.turns import turns
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -99,6 +100,18 @@ async def test_what_is_kept_in_the_background_and_holds_the_pipe_does_not_hold_t
     assert result.stdout.text == "done\n"
     assert result.outcome is not None
     assert "still open" in result.outcome
+
+
+async def test_output_that_waits_for_its_turn_is_awaited_and_is_no_silence() -> None:
+    async def compute() -> None:
+        async with turns():
+            await anyio.sleep(DRAIN + 0.5)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(compute)
+        result = await run(tool("seq 30000; echo err >&2", idle_timeout="1s", output={"limit": "1MiB"}))
+    assert (result.success, result.outcome, result.stderr.text) == (True, None, "err\n")
+    assert result.stdout.text.splitlines()[-1] == "30000"
 
 
 async def test_a_program_that_does_not_exist_is_refused_before_anything_starts() -> None:

@@ -55,7 +55,8 @@ def record(words: Sequence[str], output: Path, *, pty: bool) -> int:
     with _Writer(output, recording) as writer:
         begun = time.monotonic()
         result, interrupted = anyio.run(run_interruptibly, partial(_run, call, writer))
-        duration = result.duration if result else time.monotonic() - begun
+        # The last block may be read after the exit, with which the run's own time ends.
+        duration = max(result.duration if result else time.monotonic() - begun, writer.last)
         writer.end(replace(recording, exit_code=_exit_code(result, interrupted), duration=duration))
     if result and result.outcome:
         say(result.outcome)
@@ -111,6 +112,8 @@ class _Writer:
     def __init__(self, path: Path, recording: Recording) -> None:
         self._path = path
         self._failure: OSError | None = None
+        self.last = 0.0
+        """When the last block came, in seconds."""
         _refuse_other(path)
         try:
             self._file: BinaryIO = open(path, "wb", buffering=0)
@@ -126,6 +129,7 @@ class _Writer:
 
     def take(self, chunk: Chunk) -> bool:
         """Write a block of output; return whether that went well, and if not do nothing more."""
+        self.last = chunk.t
         try:
             if self._failure is None:
                 self._file.write(dump_chunk(chunk).encode())

@@ -25,6 +25,7 @@ from cmdtool.server.calls import Calls
 from cmdtool.server.catalogue import Catalogue
 from cmdtool.server.connections import descriptors_for
 from cmdtool.server.http import serve_http
+from cmdtool.server.jobs import MOST_TASKS
 from cmdtool.server.log import LogFormat, StderrLog
 from cmdtool.server.metrics import Metrics
 from cmdtool.server.reload import Reloader
@@ -117,11 +118,16 @@ def _check_descriptors(manifest: Manifest, *, over_http: bool) -> None:
     """Warn of more calls at once than there are descriptors for: some would then fail."""
     limits = (tool.concurrency or manifest.concurrency for tool in manifest.tools.values())
     calls = min(manifest.concurrency, sum(limits))
-    needed = descriptors_for(calls, over_http=over_http)
+    tasks = MOST_TASKS if any(tool.task.mode != "never" for tool in manifest.tools.values()) else 0
+    needed = descriptors_for(calls, over_http=over_http) + tasks
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed != resource.RLIM_INFINITY and allowed < needed:
         logger.warning(
-            "%d calls at once may need %d descriptors, and %d are allowed: see `ulimit -n`", calls, needed, allowed
+            "%d calls at once%s may need %d descriptors, and %d are allowed: see `ulimit -n`",
+            calls,
+            f" and {tasks} tasks that wait" if tasks else "",
+            needed,
+            allowed,
         )
 
 

@@ -71,10 +71,13 @@ class ControlGroup:
                 return Exceeded("cpu", self._limits.cpu, seconds)
         return self.refused()
 
-    def remove(self) -> None:
-        """Remove it, unless something lives on in it."""
-        with suppress(OSError):
+    def remove(self) -> bool:
+        """Remove it and return True, unless something lives on in it."""
+        try:
             self._path.rmdir()
+        except OSError:
+            return False
+        return True
 
 
 def take_delegated() -> Path | None:
@@ -82,26 +85,24 @@ def take_delegated() -> Path | None:
 
     A group has either processes or groups with limits, so this process moves to one beside those of its runs.
     """
-    base = _delegated()
-    if base is None or not set((base / "cgroup.controllers").read_text().split()) >= _CONTROLLERS:
+    base = _own()
+    if base is None or not _is_marked(base):
         return None
     leaf = base / _OWN_LEAF
     try:
-        if _own() == base:
-            leaf.mkdir(exist_ok=True)
-            (leaf / "cgroup.procs").write_text(str(os.getpid()))
+        if not set((base / "cgroup.controllers").read_text().split()) >= _CONTROLLERS:
+            return None
+        if (base / "cgroup.procs").read_text().split() != [str(os.getpid())]:
+            logger.info("limits are only sampled: other processes are in %s too", base)
+            return None
+        leaf.mkdir(exist_ok=True)
+        (leaf / "cgroup.procs").write_text(str(os.getpid()))
         (base / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(_CONTROLLERS)))
     except OSError as exc:
         logger.warning("limits are only sampled: %s is delegated, but cannot be used: %s", base, exc.strerror)
         return None
     logger.info("limits are held by control groups in %s", base)
     return base
-
-
-def _delegated() -> Path | None:
-    """Return the group of this process, or the one above, if it is marked as delegated (`DelegateSubgroup=`)."""
-    own = _own()
-    return next((group for group in (own, own.parent) if _is_marked(group)), None) if own else None
 
 
 def _is_marked(group: Path) -> bool:

@@ -64,7 +64,8 @@ async def watch(process: Process, limits: Limits) -> Exceeded | None:
                 exceeded = (group and group.exceeded()) or meter.exceeded(process.processes())
         tasks.cancel_scope.cancel()
     if exceeded is None and group:
-        return group.refused()
+        with suppress(OSError):
+            return group.refused()
     return exceeded
 
 

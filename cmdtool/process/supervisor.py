@@ -13,7 +13,7 @@ import anyio
 
 from cmdtool.argv import Invocation
 from cmdtool.process.child import Exit, Process
-from cmdtool.process.control_group import take_delegated
+from cmdtool.process.control_group import ControlGroup, take_delegated
 from cmdtool.process.start import start_process
 from cmdtool.trees import machine
 from cmdtool.trees.entry import Entry
@@ -64,7 +64,9 @@ class Supervisor:
         self._running: set[Process] = set()
         self._ending: set[Process] = set()
         self._keeper: Keeper | None = None
+        self._told: set[tuple[int, int]] = set()
         self._delegated: Path | None = None
+        self._groups: list[ControlGroup] = []
         self._kept = Tree([])
         self._endings: set[anyio.CancelScope] = set()
         self._longest_grace = float("inf")
@@ -148,6 +150,7 @@ class Supervisor:
         if self._claim_orphans(process):
             process.tree.look()
             self._kept.add(process.tree)
+            self._tell_keeper()
         self._forget(process)
         return process.reap()
 
@@ -175,7 +178,8 @@ class Supervisor:
         if self._keeper and process in self._running:
             self._keeper.remove(process.run_id)
         if process.group:
-            process.group.remove()
+            self._groups.append(process.group)
+            self._remove_groups()
         self._running.discard(process)
         self._ending.discard(process)
 
@@ -263,14 +267,26 @@ class Supervisor:
             self._kept = Tree([])
         return orphans
 
+    def _tell_keeper(self) -> None:
+        """Tell the keeper of the adopted processes, which show it nothing of their run."""
+        adopted = [orphan for orphan in self._orphans() or [] if orphan.is_alive]
+        if self._keeper:
+            self._keeper.adopt(self._not_kept(adopted))
+        self._told = {(orphan.pid, orphan.started) for orphan in adopted}
+
+    def _remove_groups(self) -> None:
+        """Remove the groups of runs that have ended, as soon as nothing lives on in them."""
+        self._groups = [group for group in self._groups if not group.remove()]
+
     async def _reap_orphans(self) -> None:
         while True:
             orphans: list[Entry] = []
             with suppress(OSError):  # no descriptor is left to look with: others will be given back
                 orphans = self._orphans() or []
-                if self._keeper:
-                    self._keeper.adopt(self._not_kept([orphan for orphan in orphans if orphan.is_alive]))
+                if {(orphan.pid, orphan.started) for orphan in orphans if orphan.is_alive} != self._told:
+                    self._tell_keeper()
             _wait_for(orphans)
+            self._remove_groups()
             await anyio.sleep(_REAPING if len(orphans) < _MANY else _REAPING / 20)
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,7 +16,7 @@ class OneMessage:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
+        if scope["method"] != "POST" or not _is_json(scope):  # the SDK refuses what is posted as anything else
             return await self._app(scope, receive, send)
         received = [await receive()]
         if received[0]["type"] == "http.request":
@@ -27,6 +28,11 @@ class OneMessage:
             return received.pop() if received else await receive()
 
         await self._app(scope, replay, send)
+
+
+def _is_json(scope: Scope) -> bool:
+    kinds = Headers(scope=scope).get("content-type", "").partition(";")[0].split(",")
+    return "application/json" in (kind.strip() for kind in kinds)
 
 
 def _bad_request(refusal: Refusal) -> Response:

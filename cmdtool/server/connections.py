@@ -8,7 +8,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MOST_CONNECTIONS: Final = 600
-"""Connections at once, more than requests that are served: whoever is one too many is told so."""
+"""Connections at once, more than requests that are served: one too many is closed."""
 
 BACKLOG: Final = 64
 """Connections that wait to be taken."""
