@@ -106,7 +106,7 @@ def test_memory_that_two_take_between_two_looks_ends_both(tmp_path: Path, delega
     call = serve(much={"shell": shell, "limits": {"memory": "100MiB"}}, little={"command": ["echo", "well"]})
     is_error, text = call("much")
     assert is_error
-    assert "memory limit of 100 MiB exceeded: `limits.memory` of tool `much`" in text
+    assert "memory limit of 100 MiB exceeded" in text  # by the kernel, or by a look that came just before
     assert groups_in(delegated) == ["cmdtool"]
     assert call("little") == (False, "well")
 
