@@ -150,7 +150,7 @@ class Supervisor:
         if self._claim_orphans(process):
             process.tree.look()
             self._kept.add(process.tree)
-            self._tell_keeper()
+            self._tell_keeper(self._orphans() or [])
         self._forget(process)
         return process.reap()
 
@@ -267,12 +267,11 @@ class Supervisor:
             self._kept = Tree([])
         return orphans
 
-    def _tell_keeper(self) -> None:
+    def _tell_keeper(self, orphans: list[Entry]) -> None:
         """Tell the keeper of the adopted processes, which show it nothing of their run."""
-        adopted = [orphan for orphan in self._orphans() or [] if orphan.is_alive]
         if self._keeper:
-            self._keeper.adopt(self._not_kept(adopted))
-        self._told = {(orphan.pid, orphan.started) for orphan in adopted}
+            self._keeper.adopt(self._not_kept([orphan for orphan in orphans if orphan.is_alive]))
+        self._told = _alive(orphans)
 
     def _remove_groups(self) -> None:
         """Remove the groups of runs that have ended, as soon as nothing lives on in them."""
@@ -283,8 +282,8 @@ class Supervisor:
             orphans: list[Entry] = []
             with suppress(OSError):  # no descriptor is left to look with: others will be given back
                 orphans = self._orphans() or []
-                if {(orphan.pid, orphan.started) for orphan in orphans if orphan.is_alive} != self._told:
-                    self._tell_keeper()
+                if _alive(orphans) != self._told:
+                    self._tell_keeper(orphans)
             _wait_for(orphans)
             self._remove_groups()
             await anyio.sleep(_REAPING if len(orphans) < _MANY else _REAPING / 20)
@@ -297,6 +296,11 @@ class Supervisor:
                 yield
             finally:
                 self._endings.discard(scope)
+
+
+def _alive(orphans: list[Entry]) -> set[tuple[int, int]]:
+    """Return the pid and the start of those that still run."""
+    return {(orphan.pid, orphan.started) for orphan in orphans if orphan.is_alive}
 
 
 def _wait_for(orphans: list[Entry]) -> None:
